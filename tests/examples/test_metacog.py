@@ -1,0 +1,387 @@
+"""examples/metacog keeps its word: it runs from a read-only directory anywhere, and forgets nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib
+import os
+import random
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from metacog_service import CORE, running
+
+SOURCE = Path(__file__).parents[2] / "examples" / "metacog"
+
+
+def tree_of(root):
+    """Every path below a directory, with its bytes and mode."""
+    return {
+        str(path.relative_to(root)): (
+            path.lstat().st_mode,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def set_writable(root, writable):
+    for path in [root, *root.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | 0o200 if writable else mode & ~0o222)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory):
+    """The application as a capsule would hold it: read-only, under a path with a space in it."""
+    root = tmp_path_factory.mktemp("metacog") / "release 2.1.0"
+    shutil.copytree(SOURCE, root, ignore=shutil.ignore_patterns("__pycache__"))
+    set_writable(root, False)
+    before = tree_of(root)
+    yield root
+    after = tree_of(root)
+    set_writable(root, True)
+    assert after == before, "the service wrote beside its code"
+
+
+@pytest.fixture
+def code(monkeypatch):
+    """Imports a module of the application."""
+    monkeypatch.syspath_prepend(str(SOURCE))
+    return lambda name: importlib.import_module(f"alan_backend.{name}")
+
+
+def test_health_names_the_application_and_its_build(app, tmp_path):
+    with running(app, tmp_path, {"BUILD_SHA": "c0ffee"}) as service:
+        reply = service.get("/healthz")
+    manifest = yaml.safe_load((SOURCE / "capsule.yml").read_text())
+    assert reply.status == 200
+    assert reply.json == {
+        "status": "ok",
+        "name": manifest["name"],
+        "version": manifest["version"],
+        "build_sha": "c0ffee",
+        "thoughts": 0,
+    }
+
+
+def test_the_environment_of_the_manifest_is_accepted(code):
+    manifest = yaml.safe_load((SOURCE / "capsule.yml").read_text())
+    assert code("settings").core_settings(manifest["env"]).max_tokens_per_min == 200
+    assert (SOURCE / manifest["entrypoint"]).is_file()
+    assert (SOURCE / manifest["dependencies"]["pip_requirements"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "stance", "scores"),
+    [
+        ("I will never try", "intention", {"certainty": 0.25, "doubt": 0.0, "intention": 0.5}),
+        ("Maybe it seems so, definitely", "doubt", {"certainty": 0.2, "doubt": 0.4, "intention": 0.0}),
+        ("maybe, clearly", "certainty", {"certainty": 0.5, "doubt": 0.5, "intention": 0.0}),
+        ("The sky is grey", "observation", {"certainty": 0.0, "doubt": 0.0, "intention": 0.0}),
+        ("42 …", "observation", {"certainty": 0.0, "doubt": 0.0, "intention": 0.0}),
+        ("I can’t say", "doubt", {"certainty": 0.0, "doubt": 0.333, "intention": 0.0}),
+    ],
+)
+def test_reflection_is_a_function_of_the_text(code, text, stance, scores):
+    reflection = code("reflection")
+    mirror = reflection.load_mirror(SOURCE / "config" / "stances.json")
+    answer = mirror.reflect(text)
+    assert (answer["stance"], answer["scores"]) == (stance, scores)
+    assert mirror.reflect(text) == answer
+
+
+def test_thoughts_are_kept_over_a_restart(app, tmp_path):
+    with running(app, tmp_path) as service:
+        first = service.reflect("Perhaps it rains")
+        assert service.reflect("Ünïcode \ud800 — and a\nnew line").status == 200
+        assert service.stop() == 0
+    assert first.json["stance"] == "doubt"
+    assert first.json["question"].endswith("?")
+    with running(app, tmp_path) as service:
+        assert service.reflect("again").json["id"] == 3
+        thoughts = service.get("/v1/thoughts").json
+        assert service.get("/v1/thoughts?limit=1").json == {"count": 3, "thoughts": thoughts["thoughts"][-1:]}
+    assert thoughts["count"] == 3
+    assert thoughts["thoughts"][0] == first.json
+    assert [thought["text"] for thought in thoughts["thoughts"][1:]] == ["Ünïcode \ud800 — and a\nnew line", "again"]
+
+
+def test_no_answered_thought_is_lost_when_the_service_is_killed(app, code, tmp_path, monkeypatch):
+    """Four clients write as fast as they can while the service is killed at a random moment, three times over."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    moment = random.Random(seed)
+    answered: dict[int, str] = {}
+
+    def write_until_it_dies(service, name):
+        try:
+            for number in range(1_000_000):
+                text = f"thought {number} of {name} " + "x" * 2000
+                answered[service.reflect(text).json["id"]] = text
+        except (OSError, http.client.HTTPException):
+            pass
+
+    for life in range(3):
+        with running(app, tmp_path, {"MAX_TOKENS_PER_MIN": "1000000"}) as service:
+            writers = [threading.Thread(target=write_until_it_dies, args=(service, f"{life}.{i}")) for i in range(4)]
+            for writer in writers:
+                writer.start()
+            time.sleep(moment.uniform(0.1, 0.5))
+            service.process.kill()
+            for writer in writers:
+                writer.join()
+            assert service.process.wait() == -signal.SIGKILL
+    journal = code("journal")
+    monkeypatch.setattr(journal, "RECENT", 1_000_000)
+    _, thoughts = journal.Journal(str(tmp_path / "metacognitive")).recent(1_000_000)
+    kept = {thought["id"]: thought["text"] for thought in thoughts}
+    assert len(answered) > 3
+    assert answered.items() <= kept.items()
+    assert list(kept) == list(range(1, len(thoughts) + 1))
+
+
+def test_a_torn_line_is_cut_off_wherever_it_was_torn(code, tmp_path):
+    journal = code("journal")
+    writer = journal.Journal(str(tmp_path))
+    for number in range(3):
+        writer.append(lambda identity, number=number: {"id": identity, "text": f"number {number}"})
+    writer.close()
+    path = tmp_path / "thoughts.journal"
+    whole = path.read_bytes()
+    start_of_last = whole.rindex(b"\n", 0, -1) + 1
+    for end in range(start_of_last, len(whole)):
+        path.write_bytes(whole[:end])
+        reader = journal.Journal(str(tmp_path))
+        count, thoughts = reader.recent(10)
+        assert (count, [thought["text"] for thought in thoughts]) == (2, ["number 0", "number 1"])
+        assert reader.append(lambda identity: {"id": identity, "text": "number 2"})["id"] == 3
+        reader.close()
+        assert path.read_bytes() == whole
+
+
+def test_damage_that_no_crash_explains_is_refused(code, app, tmp_path):
+    journal = code("journal")
+    directory = tmp_path / "metacognitive"
+    writer = journal.Journal(str(directory))
+    for _ in range(2):
+        writer.append(lambda identity: {"id": identity})
+    path = directory / "thoughts.journal"
+    damaged = bytearray(path.read_bytes())
+    damaged[12] ^= 1
+    path.write_bytes(damaged)
+    result = start(app, {"TORI_STATE_ROOT": str(tmp_path)})
+    assert result.returncode == os.EX_CONFIG
+    assert result.stderr == f"error: {path}: damaged at byte 0; restore it from a copy\n"
+    path.write_bytes(b"")
+    with pytest.raises(journal.JournalError, match="bytes were taken away"):
+        writer.recent(1)
+    writer.close()
+
+
+def test_two_releases_share_one_state_directory_while_they_hand_over(app, tmp_path):
+    with running(app, tmp_path) as old, running(app, tmp_path) as new:
+        identities = [service.reflect("over").json["id"] for service in (old, new, new, old, new)]
+        assert identities == [1, 2, 3, 4, 5]
+        assert old.get("/v1/thoughts").json == new.get("/v1/thoughts").json
+
+
+def test_a_full_disk_is_an_error_and_not_a_lie(app, tmp_path):
+    """The journal may not grow beyond 2,000 bytes here, as the file size limit of the process."""
+    limited = ["prlimit", "--fsize=2000:2000", sys.executable]
+    if shutil.which("prlimit") is None:
+        pytest.skip("needs prlimit (util-linux)")
+    with running(app, tmp_path, python=limited) as service:
+        assert service.reflect("small").status == 200
+        refused = service.reflect("x" * 4000)
+        assert refused.status == 503
+        assert "journal" in refused.json["error"]
+        assert service.reflect("small again").json["id"] == 2
+        assert service.get("/healthz").json["thoughts"] == 2
+
+
+def test_words_above_the_rate_are_refused_with_the_time_to_wait(app, tmp_path):
+    with running(app, tmp_path, {"MAX_TOKENS_PER_MIN": "60"}) as service:
+        assert service.reflect("word " * 60).status == 200
+        refused = service.reflect("word " * 30)
+        assert refused.status == 429
+        assert 28 <= int(refused.headers["Retry-After"]) <= 30
+        never = service.reflect("word " * 61)
+        assert never.status == 413
+        assert "Retry-After" not in never.headers
+        assert service.get("/v1/thoughts").json["count"] == 1
+
+
+def test_the_bucket_refills_evenly_and_never_overflows(code):
+    now = 0.0
+    bucket = code("token_bucket").TokenBucket(120, clock=lambda: now)
+    assert bucket.take(120) == 0
+    assert bucket.take(1) == 1
+    now = 30.0
+    assert bucket.take(61) == 1
+    assert bucket.take(60) == 0
+    now = 1000.0
+    assert bucket.take(120) == 0
+    assert bucket.take(1) == 1
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("POST", "/v1/reflect", b"{", JSON, 400),
+        ("POST", "/v1/reflect", b"[" * 60000, JSON, 400),
+        ("POST", "/v1/reflect", b"\xff", JSON, 400),
+        ("POST", "/v1/reflect", b"[]", JSON, 400),
+        ("POST", "/v1/reflect", b'{"text": 1}', JSON, 400),
+        ("POST", "/v1/reflect", b'{"text": " "}', JSON, 400),
+        ("POST", "/v1/reflect", None, JSON, 400),
+        ("POST", "/v1/reflect", b'{"text": "x"}', {"Content-Type": "text/plain"}, 415),
+        ("POST", "/v1/reflect", b"x" * 65537, JSON, 413),
+        ("POST", "/v1/reflect", b"x", {**JSON, "Content-Length": "-1"}, 400),
+        ("POST", "/v1/reflect", b"1\r\nx\r\n0\r\n\r\n", {**JSON, "Transfer-Encoding": "chunked"}, 411),
+        ("GET", "/v1/reflect", None, {}, 405),
+        ("GET", "/v1/thoughts?limit=0", None, {}, 400),
+        ("GET", "/v1/thoughts?limit=%C2%B2", None, {}, 400),
+        ("GET", "/nothing", None, {}, 404),
+        ("GET", "/static/../capsule.yml", None, {}, 404),
+        ("DELETE", "/", None, {}, 501),
+    ],
+)
+def test_bad_requests_are_refused_and_change_nothing(service, method, path, body, headers, status):
+    reply = service.request(method, path, body, headers)
+    assert reply.status == status
+    if status != 501:  # answered by http.server itself
+        assert reply.json["error"]
+    assert service.get("/healthz").json["thoughts"] == 0
+
+
+@pytest.fixture(scope="module")
+def service(app, tmp_path_factory):
+    with running(app, tmp_path_factory.mktemp("state"), {"BUILD_SHA": "c0ffee"}) as service:
+        yield service
+
+
+def test_the_page_and_all_that_it_names_are_served(service):
+    page = service.get("/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert page.headers["Content-Security-Policy"] == "default-src 'self'"
+    for name in ("page.css", "page.js"):
+        assert f"/static/{name}".encode() in page.body
+        assert service.get(f"/static/{name}").body == (SOURCE / "static" / name).read_bytes()
+    assert service.request("HEAD", "/").body == b""
+
+
+def test_the_access_log_names_the_build_and_cannot_be_forged(service):
+    # http.client would not send this path, so it goes by hand.
+    host, port = service.base_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall("GET /é\x1b[31m\rforged HTTP/1.1\r\n\r\n".encode("latin-1"))
+        while connection.recv(4096):
+            pass
+    service.get("/healthz?marker")
+    deadline = time.monotonic() + 10
+    while not any("marker" in line for line in service.log):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert all(
+        line.isascii() and line.strip().isprintable() and line.endswith("build=c0ffee\n") for line in service.log
+    )
+    assert any("'GET /healthz?marker HTTP/1.1' 200" in line for line in service.log)
+
+
+def start(app, env):
+    """Starts the service where it is expected to fail."""
+    return subprocess.run(
+        [sys.executable, str(app / CORE), "--port", "0"], env=env, capture_output=True, text=True, timeout=20, cwd="/"
+    )
+
+
+def test_every_problem_of_the_environment_is_told_at_once(app):
+    result = start(app, {"MAX_TOKENS_PER_MIN": "abc", "TORI_HOST": "localhost", "BUILD_SHA": "two words"})
+    assert result.returncode == os.EX_CONFIG
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "error: TORI_HOST must be an IP address, such as 127.0.0.1; not 'localhost'",
+        "error: TORI_STATE_ROOT must be set to an absolute path, such as /opt/tori/state; it is not set",
+        "error: MAX_TOKENS_PER_MIN must be a whole number from 1 to 1000000; not 'abc'",
+        "error: BUILD_SHA must be one word of at most 128 printable ASCII characters; not 'two words'",
+    ]
+
+
+def test_a_state_root_that_cannot_be_used_is_named(app, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = start(app, {"TORI_STATE_ROOT": str(tmp_path / "file")})
+    assert result.returncode == os.EX_CONFIG
+    assert result.stderr.startswith("error: ")
+    assert str(tmp_path / "file") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_sigterm_lets_the_request_under_way_finish(app, tmp_path):
+    body = b'{"text": "slowly"}'
+    with running(app, tmp_path, {"BUILD_SHA": "c0ffee"}) as service:
+        host, port = service.base_url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = f"POST /v1/reflect HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body[:5])
+            service.get("/healthz")  # by now the slow one has been accepted too
+            service.process.terminate()
+            time.sleep(0.5)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, int(port)), timeout=10)
+            connection.sendall(body[5:])
+            answer = connection.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert service.process.wait(10) == 0
+    assert service.log[-1] == "stopped build=c0ffee\n"
+
+
+def test_systemd_may_hand_over_the_socket_and_hears_when_the_service_is_ready(app, tmp_path):
+    """The protocols are real; systemd itself is played by this test: it opens descriptor 3 and listens for READY=1."""
+    public = tmp_path / "core.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        listener.bind(str(public))
+        listener.listen()
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        activate = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
+            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", activate, str(listener.fileno()), str(app / CORE)],
+            env={"LISTEN_FDS": "1", "NOTIFY_SOCKET": str(tmp_path / "notify"), "TORI_STATE_ROOT": str(tmp_path)},
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert manager.recv(100) == b"READY=1"
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(10)
+                client.connect(str(public))
+                client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+                assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+            process.terminate()
+            assert manager.recv(100) == b"STOPPING=1"
+            out, log = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0
+    assert out == f"listening on unix:{public}\n"
+    assert log.startswith("unix 'GET /healthz HTTP/1.1' 200")
