@@ -1,0 +1,73 @@
+"""The action `CapsuleAssemble`, which joins packed layers to a capsule.
+
+The action's command line is one params file, one argument a line:
+
+    assemble
+    --archive           then, on the next line, the path of the output; so for --id, --metadata and --listing
+    --file-name         likewise: gets one line, the name that the archive has outside of Bazel
+    --level=6           for the generated files
+    --manifest          then, on the next line, the path of the manifest
+    --stable-status     then, on the next line, Bazel's stable-status.txt; so for --volatile-status; only when stamped
+    --layer             then, on five lines: name, owner's label, and the paths of fragment, contents and index
+
+The layers stand in the order of the archive, the capsule's own first. Names and labels are for the metadata and for messages.
+"""
+
+load("//rules:providers.bzl", "CapsuleInfo")
+load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:compat.bzl", "display_label", "run_builder")
+
+def assemble(ctx, layers, stamped):
+    """Declares the action that assembles a capsule.
+
+    Args:
+      ctx: the context of the rule `capsule`.
+      layers: a list of pairs: a CapsuleLayerInfo, and the label, as text, of its owner.
+      stamped: whether the metadata tell when and where the capsule was built.
+
+    Returns:
+      A pair: the CapsuleInfo, and the File that holds the archive's name outside of Bazel.
+    """
+    name = ctx.label.name
+    capsule_info = CapsuleInfo(
+        archive = ctx.actions.declare_file(name + ".tar.gz"),
+        contents = ctx.actions.declare_file(name + ".contents"),
+        id = ctx.actions.declare_file(name + ".id"),
+        layers = [layer for layer, _ in layers],
+        metadata = ctx.actions.declare_file(name + ".metadata.json"),
+    )
+    file_name = ctx.actions.declare_file(name + ".file_name")
+    inputs = [ctx.file.manifest]
+
+    args = ctx.actions.args()
+    args.set_param_file_format("multiline")
+    args.use_param_file("@%s", use_always = True)
+    args.add("assemble")
+    args.add("--archive", capsule_info.archive)
+    args.add("--id", capsule_info.id)
+    args.add("--metadata", capsule_info.metadata)
+    args.add("--listing", capsule_info.contents)
+    args.add("--file-name", file_name)
+    args.add(ctx.attr.compression_level, format = "--level=%s")
+    args.add("--manifest", ctx.file.manifest)
+    if stamped:
+        args.add("--stable-status", ctx.info_file)
+        args.add("--volatile-status", ctx.version_file)
+        inputs += [ctx.info_file, ctx.version_file]
+    for layer, owner in layers:
+        args.add("--layer", layer.name)
+        args.add(owner)
+        args.add_all([layer.fragment, layer.contents, layer.index])
+        inputs += [layer.fragment, layer.contents, layer.index]
+
+    run_builder(
+        ctx,
+        TOOLCHAIN_TYPE,
+        arguments = [args],
+        execution_requirements = {"supports-path-mapping": "1"},
+        inputs = inputs,
+        mnemonic = "CapsuleAssemble",
+        outputs = [capsule_info.archive, capsule_info.id, capsule_info.metadata, capsule_info.contents, file_name],
+        progress_message = "Assembling capsule %s" % display_label(ctx.label),
+    )
+    return capsule_info, file_name

@@ -1,0 +1,72 @@
+"""The rule `capsule`: its own layer, and the assembly."""
+
+load("//rules:providers.bzl", "CapsuleInfo", "CapsuleLayerInfo")
+load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
+load("//rules/private:assemble.bzl", "assemble")
+load("//rules/private:compat.bzl", "display_label")
+load("//rules/private:layer.bzl", "LAYER_ATTRS", "pack_layer")
+load("//rules/private:stamp.bzl", "STAMP_ATTRS", "is_stamped")
+
+_OWN_ATTRS = {
+    "layers": attr.label_list(
+        doc = """The `capsule_layer`s to include, in this order behind the capsule's own. The same path in two layers is fine
+when the content is the same too; otherwise it is an error that names both.""",
+        providers = [CapsuleLayerInfo],
+    ),
+    "manifest": attr.label(
+        allow_single_file = True,
+        doc = """The manifest, which becomes `capsule.yml` at the top of the capsule, whatever the file is called here.""",
+        mandatory = True,
+    ),
+    "_launcher": attr.label(
+        allow_single_file = True,
+        default = Label("//rules/private:copy_out.sh.tpl"),
+    ),
+}
+
+def _merge(*dicts):
+    merged = {}
+    for each in dicts:
+        merged.update(each)
+    return merged
+
+def _capsule_impl(ctx):
+    name = ctx.label.name
+    app = pack_layer(ctx, "app", name + ".app", manifest = ctx.file.manifest)
+    layers = [(app, display_label(ctx.label))]
+    layers += [(target[CapsuleLayerInfo], display_label(target.label)) for target in ctx.attr.layers]
+    capsule_info, file_name = assemble(ctx, layers, stamped = is_stamped(ctx))
+
+    launcher = ctx.actions.declare_file(name)
+    ctx.actions.expand_template(
+        is_executable = True,
+        output = launcher,
+        substitutions = {"%{name}": name},
+        template = ctx.file._launcher,
+    )
+    return [
+        DefaultInfo(
+            executable = launcher,
+            files = depset([capsule_info.archive, capsule_info.id, capsule_info.metadata, capsule_info.contents]),
+            runfiles = ctx.runfiles([capsule_info.archive, capsule_info.id, file_name]),
+        ),
+        OutputGroupInfo(
+            contents = depset([capsule_info.contents]),
+            id = depset([capsule_info.id]),
+            layers = depset([file for layer, _ in layers for file in [layer.fragment, layer.contents, layer.index]]),
+            metadata = depset([capsule_info.metadata]),
+        ),
+        capsule_info,
+    ]
+
+capsule = rule(
+    implementation = _capsule_impl,
+    attrs = _merge(LAYER_ATTRS, STAMP_ATTRS, _OWN_ATTRS),
+    doc = """Builds a capsule: one application as one immutable `tar.gz`, named by the SHA-256 of its content.
+
+`bazel build` makes `<name>.tar.gz`, `<name>.id`, `<name>.metadata.json` and `<name>.contents`;
+`bazel run <target> -- --output-dir DIR` copies the archive out under its real name.""",
+    executable = True,
+    provides = [CapsuleInfo],
+    toolchains = [TOOLCHAIN_TYPE],
+)

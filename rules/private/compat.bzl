@@ -1,0 +1,46 @@
+"""Every difference between Bazel versions that the rules know of, and nothing else."""
+
+# From Bazel 6 on an action says which toolchain its tool comes from. `native.package_relative_label` arrived
+# just after that parameter, so that where it exists, the parameter does.
+_ACTIONS_NAME_THEIR_TOOLCHAIN = hasattr(native, "package_relative_label")
+
+def run_builder(ctx, toolchain_type, **kwargs):
+    """Runs the builder of a toolchain in an action.
+
+    Args:
+      ctx: the rule's context.
+      toolchain_type: the label, as a string, of the toolchain's type.
+      **kwargs: what `ctx.actions.run` takes.
+    """
+    if _ACTIONS_NAME_THEIR_TOOLCHAIN:
+        kwargs["toolchain"] = Label(toolchain_type)
+    ctx.actions.run(
+        executable = ctx.toolchains[toolchain_type].capsule.builder,
+        **kwargs
+    )
+
+def display_label(label):
+    """Gives a label as people write it; newer Bazels print `@@//a:b` for `//a:b`.
+
+    Args:
+      label: a Label.
+
+    Returns:
+      The label as text, for messages only.
+    """
+    text = str(label)
+    for prefix in ["@@//", "@//"]:
+        if text.startswith(prefix):
+            return text[len(prefix) - 2:]
+    return text
+
+def repo_mapping_of(files_to_run):
+    """Gives the file that maps apparent repository names for an executable's runfiles library.
+
+    Args:
+      files_to_run: the FilesToRunProvider of an executable.
+
+    Returns:
+      A File, or None: before Bazel 7, and without bzlmod, there is none.
+    """
+    return getattr(files_to_run, "repo_mapping_manifest", None)

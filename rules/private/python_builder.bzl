@@ -1,0 +1,71 @@
+"""The default builder: `capsule_builder.action`, run by a Python interpreter of the host."""
+
+_LAUNCHER = """{shebang}
+import sys
+
+if sys.version_info < (3, 10):
+    sys.exit("ERROR: the capsule builder needs Python 3.10 or newer, and {interpreter} is " + sys.version.split()[0])
+sys.path[:0] = {path}
+from capsule_builder.action import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+# -I and -S keep out the user's environment and site-packages, -B writes nothing, and UTF-8 holds whatever the locale.
+_FLAGS = "-ISBXutf8"
+
+def _shebang(interpreter):
+    if " " not in interpreter and len(interpreter) < 100:
+        return "#!%s %s" % (interpreter, _FLAGS)
+
+    # The kernel takes no spaces and no long paths: sh reads the second line as a command, Python as a string.
+    return "#!/bin/sh\n'''exec' \"%s\" %s \"$0\" \"$@\"\n' '''" % (interpreter, _FLAGS)
+
+def _python_builder_impl(ctx):
+    # Sources lie at one place below the execution root, whether in a sandbox, on this host or on a remote one.
+    path = []
+    for target, directory in [(ctx.attr.builder, ""), (ctx.attr.site, ctx.attr.site_directory)]:
+        parts = [part for part in [target.label.workspace_root, directory] if part]
+        path.append("/".join(parts) or ".")
+
+    launcher = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        content = _LAUNCHER.format(
+            interpreter = ctx.attr.interpreter,
+            path = repr(path),
+            shebang = _shebang(ctx.attr.interpreter),
+        ),
+        is_executable = True,
+        output = launcher,
+    )
+    return [DefaultInfo(
+        executable = launcher,
+        files = depset([launcher]),
+        runfiles = ctx.runfiles(transitive_files = depset(transitive = [
+            ctx.attr.builder[DefaultInfo].files,
+            ctx.attr.site[DefaultInfo].files,
+        ])),
+    )]
+
+python_builder = rule(
+    implementation = _python_builder_impl,
+    attrs = {
+        "builder": attr.label(
+            doc = "The sources of the Python package `capsule_builder`, which lies at the root of its repository.",
+            mandatory = True,
+        ),
+        "interpreter": attr.string(
+            doc = "The absolute path of Python 3.10 or newer on the machines where actions run.",
+            mandatory = True,
+        ),
+        "site": attr.label(
+            doc = "The packages that it imports, source files of one repository.",
+            mandatory = True,
+        ),
+        "site_directory": attr.string(
+            doc = "The directory of that repository that they are imported from.",
+        ),
+    },
+    doc = "A launcher that runs the builder's sources where they lie. It needs no PATH, no HOME and no installed package.",
+    executable = True,
+)

@@ -1,0 +1,131 @@
+"""The repository `@rules_capsule_python`: an interpreter of the host, and the packages that the builder imports."""
+
+# Of the packages in the lock, those that actions import.
+_PACKAGES = ["deflate", "pathspec", "pyyaml"]
+
+_PROBE = """
+import importlib.util, os, sys
+own = sys.prefix == sys.base_prefix
+base = sys.executable if own else getattr(sys, "_base_executable", None) or sys.executable
+print("%d.%d" % sys.version_info[:2], int(sys.version_info >= (3, 10)), int(importlib.util.find_spec("pip") is not None))
+print(sys.executable)
+print(base)
+"""
+
+_DEFS = '''"""Written by rules_capsule."""
+
+INTERPRETER = {interpreter}
+
+SITE_DIRECTORY = "site"
+'''
+
+# Neither metadata nor compiled code that needs one minor version of Python: whoever fetches this, the inputs are the same.
+_BUILD = """filegroup(
+    name = "site",
+    srcs = glob([
+        "site/deflate/*.py",
+        "site/deflate/*.abi3.so",
+        "site/pathspec/**/*.py",
+        "site/yaml/*.py",
+    ]),
+    visibility = ["//visibility:public"],
+)
+"""
+
+def _probe(repository_ctx, python):
+    """Asks an interpreter about itself; None when it does not run or is too old."""
+    result = repository_ctx.execute([python, "-c", _PROBE], environment = {"PYTHONHOME": "", "PYTHONPATH": ""})
+    lines = result.stdout.splitlines()
+    if result.return_code or len(lines) != 3:
+        return None
+    version, new_enough, has_pip = lines[0].split(" ")
+    if new_enough == "0":
+        return None
+    return struct(
+        base = lines[2],
+        executable = lines[1],
+        has_pip = has_pip == "1",
+        version = version,
+    )
+
+def _find_python(repository_ctx):
+    stated = repository_ctx.attr.interpreter or repository_ctx.os.environ.get("CAPSULE_PYTHON", "")
+    if stated:
+        found = _probe(repository_ctx, stated)
+        if not found:
+            fail("%s, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer that runs." % stated)
+        return found
+
+    # /usr/bin/python3 first: remote workers and other developers have it at the same place.
+    for candidate in ["/usr/bin/python3", repository_ctx.which("python3")]:
+        if candidate and repository_ctx.path(candidate).exists:
+            found = _probe(repository_ctx, candidate)
+            if found:
+                return found
+    fail("The capsule builder needs Python 3.10 or newer. Neither /usr/bin/python3 nor python3 on PATH is one: install it, or name it with --repo_env=CAPSULE_PYTHON=/path/to/python3.")
+
+def _locked(text):
+    """Gives the part of a lock file that concerns _PACKAGES, with its hashes."""
+    kept = []
+    keep = False
+    for line in text.splitlines():
+        if line and not line.startswith(" ") and not line.startswith("#"):
+            keep = line.split("==")[0].lower() in _PACKAGES
+        if keep:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+def _installers(repository_ctx, python):
+    """Gives the beginnings of the command lines that may install for that interpreter, best first."""
+    if python.has_pip:
+        return [[python.executable, "-m", "pip"]]
+    found = []
+    pip = repository_ctx.which("pip3") or repository_ctx.which("pip")
+    if pip:
+        found.append([pip, "--python", python.executable])
+    return found
+
+def _install(repository_ctx, python):
+    repository_ctx.file("requirements.txt", _locked(repository_ctx.read(repository_ctx.attr.lock)), executable = False)
+    environment = {"PYTHONHOME": "", "PYTHONPATH": ""}
+    what = ["--no-deps", "--require-hashes", "--target", "site", "-r", "requirements.txt"]
+    pip_options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--only-binary", ":all:", "--quiet"]
+    attempts = [installer + ["install"] + pip_options + what for installer in _installers(repository_ctx, python)]
+    uv = repository_ctx.which("uv")
+    if uv:
+        attempts.append([uv, "pip", "install", "--only-binary", ":all:", "--python", python.executable, "--quiet"] + what)
+    problems = []
+    for attempt in attempts:
+        repository_ctx.delete("site")
+        result = repository_ctx.execute(attempt, environment = environment, timeout = 600)
+        if result.return_code == 0:
+            return
+        problems.append("%s:\n%s" % (" ".join([str(word) for word in attempt]), result.stderr))
+    fail("The capsule builder's Python packages could not be installed for %s (Python %s).\n%s" % (
+        python.executable,
+        python.version,
+        "\n".join(problems) if problems else "It has no pip, and neither pip3 nor uv is on PATH. Install pip for it (Debian: apt-get install python3-pip), or name an interpreter that has it with --repo_env=CAPSULE_PYTHON=/path/to/python3.",
+    ))
+
+def _capsule_python_repository_impl(repository_ctx):
+    python = _find_python(repository_ctx)
+    _install(repository_ctx, python)
+    repository_ctx.file("BUILD", _BUILD, executable = False)
+    repository_ctx.file("defs.bzl", _DEFS.format(interpreter = repr(python.base)), executable = False)
+
+capsule_python_repository = repository_rule(
+    implementation = _capsule_python_repository_impl,
+    attrs = {
+        "interpreter": attr.string(
+            doc = "The interpreter that actions run. By default the environment variable CAPSULE_PYTHON, else /usr/bin/python3, else python3 on PATH.",
+        ),
+        "lock": attr.label(
+            default = Label("//requirements:builder.txt"),
+            doc = "The lock file, with hashes.",
+        ),
+    },
+    configure = True,
+    doc = """Finds a Python interpreter and installs the builder's locked packages beside it, from wherever the user's own
+configuration of pip says. `bazel sync --configure` makes it look again.""",
+    environ = ["CAPSULE_PYTHON"],
+)

@@ -1,0 +1,22 @@
+"""The public providers: what a capsule and a layer offer to other rules."""
+
+CapsuleLayerInfo = provider(
+    doc = "One packed layer: a part of a capsule that is built, cached and copied as a whole.",
+    fields = {
+        "contents": "File: the layer's own listing in the format of `.capsule_contents`. Its SHA-256 is the layer's digest.",
+        "fragment": "File: gzip members that hold whole tar entries, without the end-of-archive blocks. A capsule copies it byte for byte.",
+        "index": "File: where each entry lies in the fragment. Its format is private to the builder of the toolchain.",
+        "name": "string: the name that the capsule's metadata and messages give the layer.",
+    },
+)
+
+CapsuleInfo = provider(
+    doc = "One assembled capsule.",
+    fields = {
+        "archive": "File: the capsule, a `tar.gz`.",
+        "contents": "File: the listing of all content, the same bytes as `.capsule_contents` in the archive.",
+        "id": "File: the capsule's ID, 64 hexadecimal digits and a newline: the SHA-256 of `contents`.",
+        "layers": "list of CapsuleLayerInfo: the layers in the order of the archive; the first one, `app`, is the capsule's own.",
+        "metadata": "File: the same bytes as `.capsule_metadata.json` in the archive.",
+    },
+)

@@ -1,0 +1,20 @@
+"""What a WORKSPACE file calls."""
+
+load("//rules/private:python_repository.bzl", "capsule_python_repository")
+
+def rules_capsule_dependencies(interpreter = ""):
+    """Declares the one repository that the default toolchain needs; it is fetched only when that toolchain is used.
+
+    Args:
+      interpreter: the absolute path of the Python 3.10 or newer that actions run; found as the environment
+        variable CAPSULE_PYTHON, /usr/bin/python3 or python3 by default.
+    """
+    if not native.existing_rule("rules_capsule_python"):
+        capsule_python_repository(
+            name = "rules_capsule_python",
+            interpreter = interpreter,
+        )
+
+def rules_capsule_toolchains():
+    """Registers the default toolchain. A toolchain that is registered before it has precedence."""
+    native.register_toolchains("@rules_capsule//rules/default_toolchain:toolchain")
