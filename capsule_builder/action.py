@@ -1,0 +1,206 @@
+"""What the Bazel actions run: ``layer`` and ``assemble``, each with one parameter file, one argument a line.
+
+``rules/private/`` writes these files; their grammar is the agreement between the two:
+
+``layer``
+    ``--fragment``, ``--contents``, ``--index`` (outputs), ``--level``, ``--workspace-name``, ``--package-dir``,
+    ``--strip-prefix``, ``--strict-prefix`` (a flag), ``--manifest``, and any number of ``--executable PATTERN``,
+    ``--symlink PATH<TAB>TARGET``, ``--empty-dir PATH``; then lines of fields with tabs between them:
+    ``src FILE SHORT_PATH``; ``rename FILE PATH``; ``binary SHORT_PATH PATH-OR-EMPTY``, which opens a runfiles tree for
+    ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``.
+
+``assemble``
+    ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
+    ``--stable-status`` and ``--volatile-status`` when the capsule is stamped; and for each layer ``--layer`` followed
+    by five lines: name, owner, fragment, contents, index.
+
+An option's value is on its line after ``=``, or on the next line. Imports as little as it can: it starts once a layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from capsule_builder.archive.members import default_jobs
+from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.layer import LayerFiles, write_layer
+from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.patterns import Patterns
+from capsule_builder.sources.filelist import FileList
+from capsule_builder.sources.placement import Placement
+
+_FLAGS = {"--strict-prefix"}
+_LAYER_FIELDS = 5
+_MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
+
+
+@dataclass(slots=True)
+class _Arguments:
+    verb: str
+    options: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    layers: list[tuple[str, ...]] = field(default_factory=list)
+    places: list[list[str]] = field(default_factory=list)
+
+    def one(self, name: str, default: str = "") -> str:
+        return self.options[name][-1] if self.options[name] else default
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
+    try:
+        arguments = _parse(list(sys.argv[1:] if argv is None else argv))
+        if arguments.verb == "layer":
+            _layer(arguments)
+        elif arguments.verb == "assemble":
+            _assemble(arguments)
+        else:
+            raise refusal(
+                "action-verb", f"Unknown action: {arguments.verb}", "Builder and rules must be of one release."
+            )
+    except CapsuleError as error:
+        for problem in error.problems:
+            _say(str(problem) if hasattr(problem, "line") else f"ERROR: {problem}")
+        return 1
+    except OSError as error:
+        _say(f"ERROR: Cannot write the capsule: {error.strerror or error} ({error.filename or 'output'})")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _parse(argv: list[str]) -> _Arguments:
+    lines: list[str] = []
+    for argument in argv:
+        if argument.startswith("@"):
+            with open(argument[1:], "rb") as file:
+                lines += [line.decode("utf-8", "surrogateescape") for line in file.read().split(b"\n") if line]
+        else:
+            lines.append(argument)
+    arguments = _Arguments(lines[0] if lines else "")
+    rest = iter(lines[1:])
+    for line in rest:
+        if not line.startswith("--"):
+            arguments.places.append(line.split("\t"))
+        elif line == "--layer":
+            arguments.layers.append(tuple(next(rest) for _ in range(_LAYER_FIELDS)))
+        else:
+            name, equals, value = line.partition("=")
+            arguments.options[name].append(value if equals or name in _FLAGS else next(rest))
+    return arguments
+
+
+def _layer(arguments: _Arguments) -> None:
+    patterns, manifest = list(arguments.options["--executable"]), None
+    if arguments.one("--manifest"):
+        from capsule_builder.manifest import load
+        from capsule_builder.sources.files import read_manifest
+
+        manifest = read_manifest(arguments.one("--manifest"))
+        patterns += load(manifest, arguments.one("--manifest"))[0].executables
+    with (
+        open(arguments.one("--fragment"), "wb") as fragment,
+        open(arguments.one("--contents"), "wb") as contents,
+        open(arguments.one("--index"), "wb") as index,
+    ):
+        write_layer(
+            _listed(arguments).entries(Patterns(patterns), manifest),
+            LayerFiles(fragment, contents, index),
+            level=int(arguments.one("--level")),
+            jobs=min(default_jobs(), _MAX_JOBS),
+        )
+
+
+def _listed(arguments: _Arguments) -> FileList:
+    """The files, links and directories of a layer, each at its place."""
+    placement = Placement(
+        package_dir=arguments.one("--package-dir"),
+        strip_prefix=arguments.one("--strip-prefix"),
+        strict="--strict-prefix" in arguments.options,
+        workspace_name=arguments.one("--workspace-name"),
+    )
+    listed = FileList()
+    runfiles = ""
+    for what, *fields in arguments.places:
+        try:
+            if what == "src":
+                listed.add_file(placement.source(fields[1]), fields[0])
+            elif what == "rename":
+                listed.add_file(placement.below(fields[1]), fields[0])
+            elif what == "binary":
+                place = placement.below(fields[1]) if fields[1] else placement.source(fields[0])
+                runfiles = f"{place}.runfiles/"
+            elif what == "run":
+                listed.add_file(runfiles + placement.runfile(fields[1]), fields[0])
+            elif what == "runlink":
+                listed.add_file(f"{runfiles}{placement.workspace_name}/{fields[1]}", fields[0])
+            elif what == "runroot":
+                listed.add_file(runfiles + fields[1], fields[0])
+            else:
+                raise refusal("action-line", f"Unknown line: {what}", "Builder and rules must be of one release.")
+        except CapsuleError as error:
+            listed.problems += error.problems
+    for link in arguments.options["--symlink"]:
+        path, _, target = link.partition("\t")
+        listed.add_link(placement.below(path), target)
+    for path in arguments.options["--empty-dir"]:
+        listed.add_empty(placement.below(path))
+    return listed
+
+
+def _assemble(arguments: _Arguments) -> None:
+    from capsule_builder import capsule
+    from capsule_builder.manifest import load
+    from capsule_builder.sources.files import read_manifest
+
+    path = arguments.one("--manifest")
+    manifest, found = load(read_manifest(path), path)
+    for problem in found:
+        _say(str(problem))
+    with contextlib.ExitStack() as stack:
+        layers = [
+            capsule.Layer(name, owner, LayerFiles(*(stack.enter_context(open(file, "rb")) for file in files)))
+            for name, owner, *files in arguments.layers
+        ]
+        merged = capsule.merge(layers, manifest)
+        for warning in merged.warnings:
+            _say(f"WARNING: {warning}")
+        with open(arguments.one("--archive"), "wb") as archive:
+            document = capsule.write_archive(
+                archive, merged, layers, manifest, level=int(arguments.one("--level")), build=_facts(arguments)
+            )
+        with open(arguments.one("--listing"), "wb") as listing:
+            merged.listing.seek(0)
+            shutil.copyfileobj(merged.listing, listing)
+    _write(arguments.one("--id"), f"{merged.id}\n".encode())
+    _write(arguments.one("--metadata"), document)
+    _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
+
+
+def _facts(arguments: _Arguments) -> BuildFacts:
+    files = [arguments.one(name) for name in ("--stable-status", "--volatile-status")]
+    if not any(files):
+        return UNSTAMPED
+    from capsule_builder.stamp import from_status
+
+    text = ""
+    for file in filter(None, files):
+        with open(file, encoding="utf-8", errors="surrogateescape") as status:
+            text += status.read()
+    return from_status(text)
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

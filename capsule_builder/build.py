@@ -1,0 +1,139 @@
+"""From a directory to a finished archive: the whole way, for the command line and for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from capsule_builder import capsule
+from capsule_builder.archive.members import DEFAULT_LEVEL
+from capsule_builder.contents import MANIFEST_NAME
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.layer import LayerFiles, Progress, write_layer
+from capsule_builder.manifest import Manifest, load
+from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.output import NewFile
+from capsule_builder.patterns import Patterns
+from capsule_builder.sources import directory
+from capsule_builder.sources.files import read_manifest
+
+APP_LAYER = "app"
+"""The name of the layer that holds the manifest and the sources of a capsule itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A capsule that was built.
+
+    ``id`` is 64 hex digits; ``archive`` the path it was written to, ``size`` its length in bytes, ``archive_sha256``
+    its SHA-256 (None unless it was asked for); ``files`` counts files; ``warnings`` are for people.
+    """
+
+    id: str
+    name: str
+    version: str
+    archive: str
+    archive_sha256: str | None
+    size: int
+    files: int
+    warnings: tuple[str, ...]
+
+
+def build_from_directory(
+    source: str,
+    manifest_path: str,
+    *,
+    output: str | None = None,
+    level: int = DEFAULT_LEVEL,
+    jobs: int = 1,
+    build: BuildFacts = UNSTAMPED,
+    hash_archive: bool = False,
+    progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
+) -> Built:
+    """Builds the capsule of the directory ``source`` and puts it at ``output``.
+
+    ``output`` is ``capsule-<name>-<short id>.tar.gz`` in the current directory unless given. ``progress`` gets the
+    number of bytes to read and gives what is told of each piece.
+
+    Raises:
+        CapsuleError: the manifest, the tree or the place of the output is refused: every reason, at once.
+        OSError: the archive cannot be written. Nothing is left behind, and an older file of that name is as it was.
+    """
+    manifest, manifest_bytes, warnings, tree = _inputs(source, manifest_path)
+    place = os.path.dirname(output) if output else "."
+    _check_output(tree, output or capsule.archive_name(manifest.name, "0" * 64))
+
+    with contextlib.ExitStack() as stack:
+        files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile(dir=place or ".")) for _ in range(3)))
+        told = stack.enter_context(progress(tree.size)) if progress else None
+        entries = tree.entries(manifest_bytes, Patterns(manifest.executables), warnings)
+        write_layer(entries, files, level=level, jobs=jobs, progress=told)
+
+        layers = [capsule.Layer(APP_LAYER, source, files)]
+        merged = capsule.merge(layers, manifest)
+        digest = hashlib.sha256() if hash_archive else None
+        archive = output or capsule.archive_name(manifest.name, merged.id)
+        new = stack.enter_context(NewFile(archive))
+        capsule.write_archive(new.file, merged, layers, manifest, level=level, build=build, digest=digest)
+        new.commit()
+    return Built(
+        id=merged.id,
+        name=manifest.name,
+        version=manifest.version,
+        archive=archive,
+        archive_sha256=digest.hexdigest() if digest else None,
+        size=os.stat(archive).st_size,
+        files=merged.files,
+        warnings=(*warnings, *merged.warnings),
+    )
+
+
+def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[str], directory.Tree]:
+    """The checked manifest, its bytes, the warnings so far, and the tree; or all that is wrong with any of them."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    manifest: Manifest | None = None
+    tree: directory.Tree | None = None
+    manifest_bytes = b""
+    try:
+        manifest_bytes = read_manifest(manifest_path)
+        manifest, found = load(manifest_bytes, manifest_path)
+        warnings += [problem.message for problem in found]
+    except CapsuleError as error:
+        problems += error.problems
+    try:
+        tree = directory.scan(source)
+    except CapsuleError as error:
+        problems += error.problems
+    if manifest and tree:
+        problems += capsule.missing_entrypoints(manifest, iter([MANIFEST_NAME, *tree.files, *tree.links]))
+    if problems or not manifest or not tree:
+        raise CapsuleError(problems)
+    replaced = os.path.join(source, MANIFEST_NAME)
+    if MANIFEST_NAME in tree.paths() and not os.path.samefile(replaced, manifest_path):
+        warnings.append(f"{replaced} is left out: {manifest_path} takes its place as {MANIFEST_NAME}")
+    return manifest, manifest_bytes, warnings, tree
+
+
+def _check_output(tree: directory.Tree, output: str) -> None:
+    """Refuses a place where the archive would become part of the tree that it is built from."""
+    place = os.path.dirname(output) or "."
+    if os.path.isdir(output):
+        raise refusal("output-directory", f"Output is a directory: {output}", "Name a file in it.")
+    if not os.path.isdir(place):
+        raise refusal("output-missing", f"Output directory not found: {place}", "Make it first, or name another.")
+    relative = os.path.relpath(os.path.realpath(place), os.path.realpath(tree.root))
+    if relative != os.pardir and not relative.startswith(os.pardir + os.sep):
+        path = os.path.normpath(os.path.join(relative, os.path.basename(output)))
+        if not tree.ignored(path):
+            raise refusal(
+                "output-inside",
+                f"Output lies inside the source directory: {output}",
+                "It would become part of the next capsule. Give --output another place, or exclude it in"
+                " .capsuleignore (for instance: /capsule-*.tar.gz).",
+            )

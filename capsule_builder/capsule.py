@@ -1,0 +1,252 @@
+"""Layers into a capsule: merge the listings, write the head, copy the fragments (``docs/format.md``, section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from capsule_builder import contents, metadata
+from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, MemberWriter
+from capsule_builder.contents import Listed
+from capsule_builder.entries import Bytes, Content, File
+from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.layer import LayerFiles, write_entry
+from capsule_builder.metadata import BuildFacts, LayerFacts
+from capsule_builder.patterns import Patterns
+
+if TYPE_CHECKING:
+    from capsule_builder.manifest import Manifest
+
+_COPY_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer to assemble: its name in the metadata, what to call it in messages, its finished files."""
+
+    name: str
+    owner: str
+    files: LayerFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What the layers' listings say together, before any archive is written.
+
+    ``listing`` is the content listing, positioned at its start; ``files`` counts files; ``warnings`` are for people.
+    """
+
+    listing: BinaryIO
+    id: str
+    files: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Content of a temporary file, read from its beginning."""
+
+    file: BinaryIO
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """The file's bytes."""
+        self.file.seek(0)
+        return iter(lambda: self.file.read(_COPY_SIZE), b"")
+
+
+def stored(file: BinaryIO) -> Content:
+    """A handle on all that has been written to ``file``."""
+    return Stored(file, file.seek(0, os.SEEK_END))
+
+
+def merge(layers: Sequence[Layer], manifest: Manifest) -> Merged:
+    """The capsule's listing and ID, checked against the manifest.
+
+    Raises:
+        CapsuleError: layers disagree, a link leads nowhere, an entry point is missing, a file that the manifest names
+            as executable is not; all that is wrong, at once.
+    """
+    crowded: set[str] = set()
+    problems: list[Problem] = []
+    spool = _spool()
+    spool.write(contents.LISTING_HEADER)
+    spool.writelines(entry.line() for entry, _ in contents.merge([_owned(layer) for layer in layers], crowded))
+    if crowded:
+        everything, spool = _entries(spool), _spool()
+        spool.write(contents.LISTING_HEADER)
+        spool.writelines(e.line() for e in everything if e.kind != "dir" or e.path not in crowded)
+
+    digest, files, has_venv = hashlib.sha256(), 0, False
+    links: dict[str, str] = {}
+    executables = Patterns(manifest.executables)
+    spool.seek(0)
+    digest.update(spool.readline())
+    for line in spool:
+        digest.update(line)
+        entry = contents.parse_line(line)
+        if entry.kind == "symlink":
+            links[entry.path] = entry.detail
+        elif entry.kind != "dir":
+            files += 1
+            if entry.kind == "file" and executables.match(entry.path):
+                problems.append(_not_executable(entry.path, layers))
+        has_venv = has_venv or entry.path.startswith("venv/")
+    if links:
+        problems += contents.links_problems(links, (entry.path for entry in _entries(spool)))
+    problems += missing_entrypoints(manifest, (entry.path for entry in _entries(spool) if entry.kind != "dir"))
+    if problems:
+        raise CapsuleError(problems)
+    spool.seek(0)
+    return Merged(spool, digest.hexdigest(), files, tuple(venv_warnings(manifest, has_venv)))
+
+
+def missing_entrypoints(manifest: Manifest, paths: Iterator[str]) -> list[Problem]:
+    """A problem for every entry point of the manifest that is not among ``paths``."""
+    wanted = dict.fromkeys([manifest.entrypoint, *(s.entrypoint for s in manifest.services if s.entrypoint)])
+    for path in paths:
+        wanted.pop(path, None)
+    return [
+        Problem(
+            "entrypoint-missing",
+            f"Entrypoint not found: {entrypoint}",
+            "Add the file, or name an existing one in the manifest (is it excluded?).",
+        )
+        for entrypoint in wanted
+    ]
+
+
+def venv_warnings(manifest: Manifest, has_venv: bool) -> list[str]:
+    """The warning for a Python application that brings no Python environment."""
+    if manifest.entrypoint.endswith(".py") and not has_venv:
+        return ["Python entrypoint found but no venv included"]
+    return []
+
+
+def write_archive(
+    out: BinaryIO,
+    merged: Merged,
+    layers: Sequence[Layer],
+    manifest: Manifest,
+    *,
+    level: int = DEFAULT_LEVEL,
+    build: BuildFacts = metadata.UNSTAMPED,
+    digest: hashlib._Hash | None = None,
+) -> bytes:
+    """Writes the archive to ``out`` (empty, unbuffered or not) and gives the bytes of its metadata.
+
+    The layers' fragments are copied as they are, by the kernel where it can; when ``digest`` is given it is fed
+    everything that is written.
+
+    Raises:
+        OSError: the archive cannot be written.
+    """
+    index = _spool()
+    index.write(b"# capsule-index v1\n")
+    facts = [_index_layer(layer, index) for layer in layers]
+    document = metadata.encode(
+        capsule_id=merged.id,
+        name=manifest.name,
+        version=manifest.version,
+        entrypoint=manifest.entrypoint,
+        files=merged.files,
+        layers=facts,
+        level=level,
+        build=build,
+    )
+
+    def put(data: bytes, *_: object) -> None:
+        out.write(data)
+        if digest:
+            digest.update(data)
+
+    head = [
+        (contents.METADATA_NAME, Bytes(document)),
+        (contents.CONTENTS_NAME, stored(merged.listing)),
+        (contents.INDEX_NAME, stored(index)),
+    ]
+    with MemberWriter(put, level=level) as writer:
+        for path, content in head:
+            write_entry(writer, File(path, False, content))
+            writer.flush()
+    for layer in layers:
+        _copy(layer.files.fragment, out, digest)
+    put(TAIL)
+    return document
+
+
+def archive_name(name: str, capsule_id: str) -> str:
+    """The file name of a capsule: ``capsule-<name>-<short id>.tar.gz``."""
+    return f"capsule-{name}-{metadata.short_id(capsule_id)}.tar.gz"
+
+
+def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
+    """Appends a layer's part to the index and sums it up."""
+    digest = _sha256(layer.files.contents)
+    compressed_size = layer.files.fragment.seek(0, os.SEEK_END)
+    index.write(f"# layer\t{layer.name}\t{digest}\t{compressed_size}\n".encode())
+    layer.files.index.seek(0)
+    total_size = 0
+    for line in layer.files.index:
+        index.write(line)
+        if not line.startswith(b"#"):
+            total_size += int(line.split(b"\t", 2)[1])
+    files = sum(entry.kind in {"file", "executable"} for entry in _entries(layer.files.contents))
+    return LayerFacts(layer.name, digest, files, total_size, compressed_size)
+
+
+def _not_executable(path: str, layers: Sequence[Layer]) -> Problem:
+    owner = next(
+        (layer.owner for layer in layers if any(entry.path == path for entry in _entries(layer.files.contents))), ""
+    )
+    return Problem(
+        "executable-unmarked",
+        f"The manifest names an executable that its layer did not make one: {path} ({owner})",
+        f'Add it to that layer: executables = ["{path}"].',
+    )
+
+
+def _entries(listing: BinaryIO) -> Iterator[Listed]:
+    listing.seek(0)
+    return contents.read_listing(listing)
+
+
+def _owned(layer: Layer) -> Iterator[tuple[Listed, str]]:
+    return ((entry, layer.owner) for entry in _entries(layer.files.contents))
+
+
+def _copy(source: BinaryIO, out: BinaryIO, digest: hashlib._Hash | None) -> None:
+    """Appends the whole of ``source`` to ``out``; within the kernel when nobody wants to see the bytes."""
+    done = 0
+    if digest is None:
+        out.flush()
+        start = out.tell()
+        left = os.fstat(source.fileno()).st_size
+        with contextlib.suppress(AttributeError, OSError):  # elsewhere the rest goes the plain way
+            while left and (copied := os.copy_file_range(source.fileno(), out.fileno(), left, done, start + done)):
+                done += copied
+                left -= copied
+        out.seek(start + done)
+    source.seek(done)
+    while chunk := source.read(_COPY_SIZE):
+        out.write(chunk)
+        if digest:
+            digest.update(chunk)
+
+
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(_COPY_SIZE):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _spool() -> BinaryIO:
+    """A temporary file without a name."""
+    return tempfile.TemporaryFile()

@@ -1,0 +1,111 @@
+"""A layer: a fragment of an archive, with its listing and its index (``docs/format.md``, section 4.3)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from capsule_builder import contents
+from capsule_builder.archive import tar
+from capsule_builder.archive.members import DEFAULT_LEVEL, MemberWriter
+from capsule_builder.contents import Listed
+from capsule_builder.entries import Entry, File, Symlink
+from capsule_builder.errors import refusal
+
+Progress = Callable[[int], object]
+"""Told of every piece of content that has been read, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFiles:
+    """Where a layer is written: three binary files, each at its beginning.
+
+    ``fragment`` takes gzip members with whole tar entries, ``contents`` the listing, ``index`` the members and entries.
+    """
+
+    fragment: BinaryIO
+    contents: BinaryIO
+    index: BinaryIO
+
+
+def write_layer(
+    entries: Iterable[Entry],
+    files: LayerFiles,
+    *,
+    level: int = DEFAULT_LEVEL,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> str:
+    """Writes a layer from entries in path order, as a stream; gives its digest (64 hex digits).
+
+    Memory does not grow with the size of a file: it holds a few blocks of 1 MiB a thread.
+
+    Raises:
+        CapsuleError: an entry's path or target is refused, or its content cannot be read.
+        OSError: the files cannot be written.
+    """
+    digest = hashlib.sha256()
+
+    def listed(line: bytes) -> None:
+        digest.update(line)
+        files.contents.write(line)
+
+    def member(data: bytes, plain_size: int, begun: list[tuple[int, int, str]]) -> None:
+        files.fragment.write(data)
+        lines = [f"# member\t{len(data)}\t{plain_size}\n"]
+        lines += [f"{offset}\t{size}\t{path}\n" for offset, size, path in begun]
+        files.index.write("".join(lines).encode())
+
+    listed(contents.LISTING_HEADER)
+    nesting, last = contents.Nesting(), ""
+    with MemberWriter(member, level=level, jobs=jobs) as writer:
+        for entry in entries:
+            _check(entry, last)
+            last = entry.path
+            line = write_entry(writer, entry, progress)
+            if parent := nesting.parent(line):
+                raise refusal("path-nesting", f"Path is both a {parent[0].kind} and a directory: {parent[0].path}")
+            listed(line.line())
+    return digest.hexdigest()
+
+
+def write_entry(writer: MemberWriter, entry: Entry, progress: Progress | None = None) -> Listed:
+    """Writes one entry into members, reading its content once; gives its line of the listing."""
+    if isinstance(entry, File):
+        return _write_file(writer, entry, progress)
+    target = entry.target if isinstance(entry, Symlink) else ""
+    line = Listed(entry.path, "symlink" if target else "dir", target)
+    head = tar.header(line.path, line.kind, target=line.detail)
+    writer.begin(line.path, len(head), 0)
+    writer.write(head)
+    writer.end()
+    return line
+
+
+def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) -> Listed:
+    kind: contents.Kind = "executable" if entry.executable else "file"
+    size = entry.content.size
+    head, fill = tar.header(entry.path, kind, size), tar.padding(size)
+    digest = hashlib.sha256()
+    writer.begin(entry.path, len(head) + size + len(fill), size)
+    writer.write(head)
+    for chunk in entry.content.chunks():
+        digest.update(chunk)
+        writer.write(chunk)
+        if progress:
+            progress(len(chunk))
+    writer.write(fill)
+    writer.end()
+    return Listed(entry.path, kind, digest.hexdigest())
+
+
+def _check(entry: Entry, last: str) -> None:
+    problem = contents.path_problem(entry.path)
+    if not problem and isinstance(entry, Symlink):
+        problem = contents.link_problem(entry.path, entry.target)
+    if problem:
+        raise refusal(problem.code, problem.message, problem.remedy)
+    if entry.path <= last:
+        raise ValueError(f"entries out of order: {entry.path!r} after {last!r}")

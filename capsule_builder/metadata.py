@@ -1,0 +1,67 @@
+"""``.capsule_metadata.json``: what a capsule says of itself (``docs/format.md``, section 4.4). Never part of the ID."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from capsule_builder import __version__
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """One layer: its name, digest (64 hex digits), files, and sizes in bytes, plain and as a fragment."""
+
+    name: str
+    digest: str
+    files: int
+    total_size: int
+    compressed_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """Facts of one build: RFC 3339 time in UTC and host name. Both are None unless the build is stamped."""
+
+    time: str | None = None
+    host: str | None = None
+
+
+UNSTAMPED = BuildFacts()
+
+
+def short_id(capsule_id: str) -> str:
+    """The first 12 digits of an ID."""
+    return capsule_id[:12]
+
+
+def encode(
+    *,
+    capsule_id: str,
+    name: str,
+    version: str,
+    entrypoint: str,
+    files: int,
+    layers: Sequence[LayerFacts],
+    level: int,
+    build: BuildFacts = UNSTAMPED,
+) -> bytes:
+    """The file's bytes: UTF-8, keys in this order, two spaces of indent, one line end at the end."""
+    document = {
+        "format": FORMAT_VERSION,
+        "id": capsule_id,
+        "short_id": short_id(capsule_id),
+        "name": name,
+        "version": version,
+        "entrypoint": entrypoint,
+        "files": files,
+        "total_size": sum(layer.total_size for layer in layers),
+        "compressed_size": sum(layer.compressed_size for layer in layers),
+        "layers": [asdict(layer) for layer in layers],
+        "builder": {"name": "capsule-builder", "version": __version__, "compression_level": level},
+        "build": asdict(build),
+    }
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,223 @@
+"""A directory as a source: walked once, checked whole, then read in path order."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from capsule_builder import contents
+from capsule_builder.contents import MANIFEST_NAME, path_problem, shown
+from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.patterns import Patterns
+from capsule_builder.sources.files import open_regular, special_file, unreadable
+from capsule_builder.sources.ignore import IGNORE_NAME, IgnoreRules
+
+_MAX_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a directory holds, less what is ignored.
+
+    ``files`` in path order, ``links`` (path to target) and ``empty`` directories; ``size`` is the sum of the files'
+    sizes in bytes at the time of the walk. ``ignored`` tells whether a path below the directory would be left out
+    (a directory's ends in ``/``).
+    """
+
+    root: str
+    files: list[str]
+    links: dict[str, str]
+    empty: list[str]
+    size: int
+    ignored: Callable[[str], bool]
+
+    def paths(self) -> Iterator[str]:
+        """The paths of all entries, in no particular order."""
+        yield from self.files
+        yield from self.links
+        yield from self.empty
+
+    def entries(self, manifest: bytes, executables: Patterns, warnings: list[str]) -> Iterator[Entry]:
+        """The entries in path order, with ``manifest`` as ``capsule.yml``.
+
+        Files are opened and read one at a time, as the entries are asked for. Adds to ``warnings`` what the reader
+        should know of executable bits.
+
+        Raises:
+            CapsuleError: files vanished, changed or cannot be read.
+        """
+        links, empty = self.links, frozenset(self.empty)
+        dropped: list[str] = []
+        paths = sorted({*self.paths(), MANIFEST_NAME})
+        top = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for position, path in enumerate(paths):
+                if path == MANIFEST_NAME:
+                    yield File(path, executables.match(path), Bytes(manifest))
+                elif path in links:
+                    yield Symlink(path, links[path])
+                elif path in empty:
+                    yield Directory(path)
+                else:
+                    try:
+                        file = open_regular(_raw(path), path, dir_fd=top, follow=False)
+                    except CapsuleError as error:
+                        rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
+                        raise CapsuleError([*error.problems, *_unopenable(rest, top)]) from error
+                    try:
+                        executable = file.program or executables.match(path)
+                        if file.status.st_mode & stat.S_IXUSR and not executable:
+                            dropped.append(path)
+                        yield File(path, executable, file)
+                    finally:
+                        os.close(file.fd)
+        finally:
+            os.close(top)
+        if dropped:
+            warnings.append(_dropped(dropped))
+
+
+def scan(root: str) -> Tree:
+    """Walks the directory ``root`` with its ``.capsuleignore`` files.
+
+    Raises:
+        CapsuleError: everything in the tree that a capsule cannot hold, at once.
+    """
+    walk = _Walk(root)
+    try:
+        walk.run()
+    finally:
+        os.close(walk.top)
+    paths = [*walk.files, *walk.links, *walk.empty, MANIFEST_NAME]
+    problems = walk.problems + contents.links_problems(walk.links, paths)
+    if problems:
+        raise CapsuleError(sorted(problems, key=lambda problem: problem.message))
+    return Tree(root, walk.files, walk.links, walk.empty, walk.size, walk.ignored)
+
+
+class _Walk:
+    def __init__(self, root: str) -> None:
+        try:
+            self.top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except NotADirectoryError:
+            raise refusal("source-missing", f"Source is not a directory: {root}", "Name a directory.") from None
+        except FileNotFoundError:
+            raise refusal("source-missing", f"Source directory not found: {root}", "Name an existing one.") from None
+        except OSError as error:
+            raise unreadable(root, error) from error
+        self.files: list[str] = []
+        self.links: dict[str, str] = {}
+        self.empty: list[str] = []
+        self.size = 0
+        self.problems: list[Problem] = []
+        self.rules: dict[str, IgnoreRules] = {}  # of directories that have an ignore file
+
+    def ignored(self, path: str) -> bool:
+        """Whether a path would have been left out, with what it lies below."""
+        rules = self.rules.get("", IgnoreRules.defaults())
+        parts = path.removesuffix("/").split("/")
+        for depth in range(1, len(parts)):
+            above = "/".join(parts[:depth]) + "/"
+            if rules.ignored(above):
+                return True
+            rules = self.rules.get(above, rules)
+        return rules.ignored(path)
+
+    def run(self) -> None:
+        todo = [("", IgnoreRules.defaults())]
+        while todo:
+            base, rules = todo.pop()
+            try:
+                found, rules = self._directory(base, rules)
+            except OSError as error:
+                self.problems += unreadable(base or ".", error).problems
+                continue
+            todo += [(f"{name}/", rules) for name in found]
+
+    def _directory(self, base: str, rules: IgnoreRules) -> tuple[list[str], IgnoreRules]:
+        """Takes in one directory; gives its subdirectories and the rules that hold there."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(_raw(base) or b".", flags, dir_fd=self.top)
+        try:
+            with os.scandir(fd) as listing:
+                items = list(listing)
+            if any(item.name == IGNORE_NAME and item.is_file(follow_symlinks=False) for item in items):
+                rules = rules.below(base, _read_ignore_file(fd, base + IGNORE_NAME))
+                self.rules[base] = rules
+            below: list[str] = []
+            for item in items:
+                name = os.fsencode(item.name).decode("utf-8", "surrogateescape")
+                path = base + name
+                is_dir = item.is_dir(follow_symlinks=False)
+                if rules.ignored(path + "/" if is_dir else path):
+                    continue
+                if problem := _name_problem(path):
+                    self.problems.append(problem)
+                elif is_dir:
+                    below.append(path)
+                elif item.is_symlink():
+                    target = os.readlink(_raw(name), dir_fd=fd)
+                    self.links[path] = target.decode("utf-8", "surrogateescape")
+                elif item.is_file(follow_symlinks=False):
+                    self.files.append(path)
+                    self.size += item.stat(follow_symlinks=False).st_size
+                else:
+                    self.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+            if not items and base:
+                self.empty.append(base.removesuffix("/"))
+        finally:
+            os.close(fd)
+        return below, rules
+
+
+def _name_problem(path: str) -> Problem | None:
+    if any("\udc80" <= char <= "\udcff" for char in path):
+        try:
+            contents.decode_path(path.encode("utf-8", "surrogateescape"))
+        except CapsuleError as error:
+            return error.problems[0]
+    return path_problem(path)
+
+
+def _raw(path: str) -> bytes:
+    """A path as the system has it, whatever the locale says."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _read_ignore_file(directory: int, path: str) -> bytes:
+    file = open_regular(IGNORE_NAME, path, dir_fd=directory, follow=False)
+    try:
+        return b"".join(file.chunks())
+    finally:
+        os.close(file.fd)
+
+
+def _unopenable(paths: list[str], top: int) -> Iterator[Problem]:
+    for path in paths:
+        if path == MANIFEST_NAME:
+            continue
+        try:
+            os.close(open_regular(_raw(path), path, dir_fd=top, follow=False).fd)
+        except CapsuleError as error:
+            yield from error.problems
+
+
+def _dropped(paths: list[str]) -> str:
+    """The warning for executable bits that the content does not bear out."""
+    named = ", ".join(shown(path) for path in paths[:_MAX_SHOWN])
+    more = f" and {len(paths) - _MAX_SHOWN} more" if len(paths) > _MAX_SHOWN else ""
+    lines = "".join(f"\n    - {_pattern(path)}" for path in paths[:_MAX_SHOWN])
+    return (
+        f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}\n"
+        f"  If they are to be executable, add to the manifest:\n  executables:{lines}"
+    )
+
+
+def _pattern(path: str) -> str:
+    """A path as a pattern that matches it alone, quoted for YAML."""
+    escaped = "".join("\\" + char if char in "*?[ " else char for char in path)
+    return json.dumps("/" + escaped, ensure_ascii=False)

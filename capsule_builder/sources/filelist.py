@@ -1,0 +1,109 @@
+"""A list of files with their places, as a Bazel action gets it: the second source."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from capsule_builder.contents import MANIFEST_NAME, path_problem, shown
+from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
+from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.patterns import Patterns
+from capsule_builder.sources.files import open_regular
+
+
+@dataclass(slots=True)
+class FileList:
+    """Files on disk and where they go; links and empty directories besides.
+
+    Whether a file on disk is itself a link is not looked at: in a sandbox all of them are. A place that is named twice
+    is no matter if the content is the same, and a problem if it is not.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    empty: dict[str, None] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add_file(self, path: str, file: str) -> None:
+        """Puts the file on disk named ``file`` at ``path``."""
+        if not self._taken(path, f"file {file}", self.links) and self._same_content(path, file):
+            self.files[path] = file
+
+    def add_link(self, path: str, target: str) -> None:
+        """Puts a symbolic link at ``path``."""
+        if self._taken(path, f"link to {target}", self.files):
+            return
+        if self.links.setdefault(path, target) != target:
+            self._conflict(path, f"link to {self.links[path]}", f"link to {target}")
+
+    def add_empty(self, path: str) -> None:
+        """Makes a directory at ``path``, in case nothing else does."""
+        self.empty[path] = None
+
+    def entries(self, executables: Patterns, manifest: bytes | None = None) -> Iterator[Entry]:
+        """The entries in path order; with ``manifest`` as ``capsule.yml`` if there is one.
+
+        Raises:
+            CapsuleError: a path is refused, a place is taken twice, a file cannot be read.
+        """
+        paths = {*self.files, *self.links, *self.empty, *([MANIFEST_NAME] if manifest is not None else [])}
+        above = {path[:end] for path in paths for end in _slashes(path)}
+        bad = [problem for path in sorted(paths) if (problem := path_problem(path))]
+        if self.problems or bad:
+            raise CapsuleError([*self.problems, *bad])
+        for path in sorted(paths):
+            if path == MANIFEST_NAME and manifest is not None:
+                yield File(path, executables.match(path), Bytes(manifest))
+            elif path in self.links:
+                yield Symlink(path, self.links[path])
+            elif path in self.files:
+                file = open_regular(_raw(self.files[path]), path, follow=True)
+                try:
+                    yield File(path, file.program or executables.match(path), file)
+                finally:
+                    os.close(file.fd)
+            elif path not in above:
+                yield Directory(path)
+
+    def _taken(self, path: str, what: str, others: Mapping[str, str]) -> bool:
+        if path in others:
+            self._conflict(path, others[path], what)
+        return path in others
+
+    def _same_content(self, path: str, file: str) -> bool:
+        first = self.files.get(path)
+        if first is None or first == file or _digest(first) == _digest(file):
+            return True
+        self._conflict(path, first, file)
+        return False
+
+    def _conflict(self, path: str, one: str, other: str) -> None:
+        self.problems.append(
+            Problem(
+                "place-taken",
+                f"Two sources for {shown(path)}: {shown(one)} and {shown(other)}",
+                "Leave one out, or give it another place (renames, package_dir, strip_prefix).",
+            )
+        )
+
+
+def _raw(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _slashes(path: str) -> Iterator[int]:
+    return (position for position, char in enumerate(path) if char == "/")
+
+
+def _digest(file: str) -> bytes:
+    digest = hashlib.sha256()
+    source = open_regular(_raw(file), file, follow=True)
+    try:
+        for chunk in source.chunks():
+            digest.update(chunk)
+    finally:
+        os.close(source.fd)
+    return digest.digest()

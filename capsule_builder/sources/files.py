@@ -1,0 +1,134 @@
+"""One file on disk as content: opened, judged, read once, and watched for changes while it is read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capsule_builder.contents import shown
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.modes import is_program
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """The content of an open regular file, as it was when it was opened.
+
+    ``path`` is what messages call it. The descriptor belongs to whoever opened it.
+    """
+
+    fd: int
+    path: str
+    status: os.stat_result
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes when it was opened."""
+        return self.status.st_size
+
+    @property
+    def program(self) -> bool:
+        """Whether its content makes it executable."""
+        return is_program(os.pread(self.fd, 64, 0), lambda size, offset: os.pread(self.fd, size, offset))
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, in pieces of at most 1 MiB.
+
+        Raises:
+            CapsuleError: the file cannot be read, or is not what it was when it was opened.
+        """
+        left = self.size
+        try:
+            while left:
+                chunk = os.read(self.fd, min(left, _CHUNK))
+                if not chunk:
+                    raise changed(self.path)
+                left -= len(chunk)
+                yield chunk
+            now = os.fstat(self.fd)
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        if _state(now) != _state(self.status):
+            raise changed(self.path)
+
+
+def open_regular(name: str | bytes, path: str, *, dir_fd: int | None = None, follow: bool) -> OpenFile:
+    """Opens the regular file ``name`` for reading; ``path`` is what messages call it. The caller closes ``fd``.
+
+    Raises:
+        CapsuleError: it is not there (any more), cannot be read, or is not a regular file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        fd = os.open(name, flags, dir_fd=dir_fd)
+    except FileNotFoundError:
+        raise refusal(
+            "file-vanished",
+            f"File vanished while the capsule was built: {shown(path)}",
+            "Build again when nothing writes to the tree.",
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise CapsuleError([special_file(path, status.st_mode)])
+    return OpenFile(fd, path, status)
+
+
+def read_manifest(path: str) -> bytes:
+    """The bytes of a manifest.
+
+    Raises:
+        CapsuleError: there is no such file, or it cannot be read.
+    """
+    if not os.path.lexists(path):
+        raise refusal("manifest-missing", f"Manifest not found: {path}", "Name the application's capsule.yml.")
+    file = open_regular(path, path, follow=True)
+    try:
+        return b"".join(file.chunks())
+    finally:
+        os.close(file.fd)
+
+
+def changed(path: str) -> CapsuleError:
+    """The refusal of a file that is being written to."""
+    return refusal(
+        "file-changed",
+        f"File changed while it was read: {shown(path)}",
+        "Build again when nothing writes to the tree.",
+    )
+
+
+def unreadable(path: str, error: OSError) -> CapsuleError:
+    """The refusal of a file that the system does not let us read."""
+    reason = error.strerror or str(error)
+    remedy = "Make it readable for the user who builds, or exclude it."
+    return refusal("file-unreadable", f"Cannot read {shown(path)}: {reason}", remedy)
+
+
+_SPECIAL = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a fifo",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def special_file(path: str, mode: int) -> Problem:
+    """The refusal of what is neither file, link nor directory."""
+    what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
+    return Problem(
+        "file-special",
+        f"Not a regular file, but {what}: {shown(path)}",
+        "A capsule holds files, links and directories: remove it, or exclude it.",
+    )
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
