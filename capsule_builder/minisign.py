@@ -4,6 +4,10 @@ A signature is two Ed25519 signatures in four lines of text. The first one is ov
 (``ED``, prehashed) or over the file itself (``Ed``, legacy); the second, the *global* one, is over the first and the
 trusted comment. The global one can be checked without the file, so the comment can be trusted before the file is there.
 
+What cannot be read or believed is refused with a ``CapsuleError`` whose code begins with ``minisign-``; no message,
+cause or repr holds a password or a secret key.
+
+>>> import io
 >>> secret = SecretKey.generate()
 >>> digest = prehash(io.BytesIO(b"an archive"))
 >>> signature = sign(digest, secret, trusted_comment("app", "1.0", "0" * 64))
@@ -19,7 +23,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import io
 import os
 import re
 from dataclasses import dataclass, field
@@ -42,7 +45,7 @@ SENSITIVE = (1 << 25, 1 << 30)
 _LEGACY, _PREHASHED = b"Ed", b"ED"
 _SCRYPT, _NO_KDF, _BLAKE2B = b"Sc", b"\0\0", b"B2"
 _UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CLAIM = re.compile(r"capsule=([!-?A-~]+)@([!-?A-~]+) id=([0-9a-f]{64})")
 
 
@@ -102,7 +105,8 @@ class SecretKey:
 class SecretKeyFile:
     """A secret key as it lies on disk: masked by a password through scrypt, or (``minisign -G -W``) in the clear.
 
-    ``body`` is key id, key and checksum (104 bytes), masked or not; ``opslimit`` and ``memlimit`` (bytes) are libsodium's.
+    ``body`` is key id, key and checksum (104 bytes), masked or not; ``opslimit`` and
+    ``memlimit`` (bytes) are libsodium's.
     """
 
     encrypted: bool
@@ -161,9 +165,7 @@ class SecretKeyFile:
         body = self.body
         if self.encrypted:
             if password is None:
-                raise refusal(
-                    "minisign-password-missing", f"{self.origin} is protected by a password, and none was given."
-                )
+                raise refusal("minisign-password-missing", f"{self.origin} needs its password, and none was given.")
             body = _xor(body, _mask(password, self.salt, self.opslimit, self.memlimit))
         # minisign 0.11 leaves the checksum of a key that never had a password empty.
         checksum_is_due = self.encrypted or any(body[72:])
@@ -220,6 +222,7 @@ def prehash(stream: BinaryIO) -> bytes:
 def sign(digest: bytes, secret: SecretKey, trusted: str) -> Signature:
     """The prehashed signature for the ``digest`` that :func:`prehash` gave, with a trusted comment."""
     _require_lengths("The digest", (digest, 64))
+    _require_comment(trusted, MAX_TRUSTED_COMMENT, "The signature")
     signature = nacl.bindings.crypto_sign(digest, secret.key)[:64]
     global_signature = nacl.bindings.crypto_sign(signature + trusted.encode(), secret.key)[:64]
     return Signature(True, secret.key_id, signature, trusted, global_signature)
@@ -321,7 +324,7 @@ def _checksum(key_id_and_key: bytes) -> bytes:
 
 
 def _mask(password: bytes, salt: bytes, opslimit: int, memlimit: int) -> bytes:
-    """libsodium's ``crypto_pwhash_scryptsalsa208sha256``, which turns its two limits into N, r and p."""
+    """What libsodium's ``crypto_pwhash_scryptsalsa208sha256`` gives, which turns its two limits into N, r and p."""
     log2_n, r, p = nacl.bindings.nacl_bindings_pick_scrypt_params(opslimit, memlimit)
     try:
         return nacl.bindings.crypto_pwhash_scryptsalsa208sha256_ll(
