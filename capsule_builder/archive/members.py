@@ -20,7 +20,7 @@ import deflate
 BLOCK_SIZE = 1 << 20
 """The most tar bytes that one member holds."""
 
-PACK_SIZE = 1 << 18
+PACK_SIZE = 1 << 17
 """From this many tar bytes on, small entries may end a member."""
 
 DEFAULT_LEVEL = 6
