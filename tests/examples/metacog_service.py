@@ -1,4 +1,4 @@
-"""Starts the services of examples/metacog from any directory that holds one, be it the source tree or a capsule."""
+"""Starts a service of examples/metacog from any directory that holds one, be it the source tree or a capsule."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CORE = "alan_backend/start_true_metacognition.py"
+BRIDGE = "alan_backend/start_websocket_bridge.py"
 START_SECONDS = 20
 STOP_SECONDS = 20
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # looked up here: a forked child should not
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def running(
 
 def _die_with_parent() -> None:
     """Has Linux kill the service when the tests are killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if _PRCTL is not None:
+        _PRCTL(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _collect(stream: IO[str], lines: list[str]) -> None:

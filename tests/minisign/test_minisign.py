@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import hashlib
 import io
-import resource
 import shutil
 import subprocess
 import traceback
@@ -28,14 +27,10 @@ needs_minisign = pytest.mark.skipif(shutil.which("minisign") is None, reason="ne
 
 def run_minisign(*arguments, typed="", memory=None):
     """Runs the program with what a user would type; ``memory`` limits its address space, in bytes."""
-    return subprocess.run(
-        ["minisign", *map(str, arguments)],
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=memory and (lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory))),
-    )
+    command = ["minisign", *map(str, arguments)]
+    if memory:
+        command = ["sh", "-c", f'ulimit -v {memory >> 10} && exec "$0" "$@"', *command]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
 
 
 def made_by_minisign(directory, *, password=None, memory=None):
