@@ -307,7 +307,7 @@ def trusted_comment(name: str, version: str, id: str) -> str:  # noqa: A002
 
 
 def key_id_text(key_id: bytes) -> str:
-    """A key's id as minisign prints it: 16 upper-case hex digits."""
+    """A key's id as minisign 0.12 prints it: 16 upper-case hex digits (0.11 leaves zeros at the front out)."""
     return f"{int.from_bytes(key_id, 'little'):016X}"
 
 
