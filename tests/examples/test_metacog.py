@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from metacog_service import CORE, running
+from tests.examples.metacog_service import CORE, running
 
 SOURCE = Path(__file__).parents[2] / "examples" / "metacog"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,31 @@ def core_settings(environ: Mapping[str, str]) -> CoreSettings:
     return settings
 
 
+@dataclass(frozen=True)
+class BridgeSettings:
+    """The settings of the ``websocket-bridge`` service."""
+
+    host: str
+    port: int
+    """0 takes any free port."""
+    core_url: str
+    build_sha: str
+    """The ID of the capsule that runs, or ``unknown`` outside one."""
+
+
+def bridge_settings(environ: Mapping[str, str]) -> BridgeSettings:
+    """The bridge's settings; raises ``SettingsError`` with every problem at once."""
+    reader = _Reader(environ)
+    settings = BridgeSettings(
+        host=reader.address("TORI_HOST", default="127.0.0.1"),
+        port=reader.integer("TORI_PORT", default=8078, low=0, high=65535),
+        core_url=reader.http_url("TORI_CORE_URL", default="http://127.0.0.1:8077"),
+        build_sha=reader.word("BUILD_SHA", default="unknown"),
+    )
+    reader.finish()
+    return settings
+
+
 class _Reader:
     """Reads variables one by one, and keeps the problems until ``finish``."""
 
@@ -66,6 +92,12 @@ class _Reader:
             ipaddress.ip_address(text)
         except ValueError:
             self._refuse(name, "must be an IP address, such as 127.0.0.1")
+        return text
+
+    def http_url(self, name: str, *, default: str) -> str:
+        text = self._environ.get(name, default)
+        if not re.fullmatch(r"http://([0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", text):
+            self._refuse(name, "must be http://host:port")
         return text
 
     def directory(self, name: str) -> str:
