@@ -15,6 +15,7 @@ def rules_capsule_dependencies(interpreter = ""):
             interpreter = interpreter,
         )
 
+# buildifier: disable=unnamed-macro
 def rules_capsule_toolchains():
     """Registers the default toolchain. A toolchain that is registered before it has precedence."""
     native.register_toolchains("@rules_capsule//rules/default_toolchain:toolchain")

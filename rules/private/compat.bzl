@@ -14,8 +14,10 @@ def run_builder(ctx, toolchain_type, **kwargs):
     """
     if _ACTIONS_NAME_THEIR_TOOLCHAIN:
         kwargs["toolchain"] = Label(toolchain_type)
+    toolchain = ctx.toolchains[toolchain_type].capsule
     ctx.actions.run(
-        executable = ctx.toolchains[toolchain_type].capsule.builder,
+        executable = toolchain.builder,
+        tools = toolchain.files,
         **kwargs
     )
 

@@ -22,7 +22,8 @@ def _shebang(interpreter):
     return "#!/bin/sh\n'''exec' \"%s\" %s \"$0\" \"$@\"\n' '''" % (interpreter, _FLAGS)
 
 def _python_builder_impl(ctx):
-    # Sources lie at one place below the execution root, whether in a sandbox, on this host or on a remote one.
+    # The sources are inputs at their own paths, not runfiles: below the execution root these are the same in a sandbox,
+    # on this host and on a remote one, and no configuration is part of them.
     path = []
     for target, directory in [(ctx.attr.builder, ""), (ctx.attr.site, ctx.attr.site_directory)]:
         parts = [part for part in [target.label.workspace_root, directory] if part]
@@ -40,11 +41,10 @@ def _python_builder_impl(ctx):
     )
     return [DefaultInfo(
         executable = launcher,
-        files = depset([launcher]),
-        runfiles = ctx.runfiles(transitive_files = depset(transitive = [
+        files = depset([launcher], transitive = [
             ctx.attr.builder[DefaultInfo].files,
             ctx.attr.site[DefaultInfo].files,
-        ])),
+        ]),
     )]
 
 python_builder = rule(

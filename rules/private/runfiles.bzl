@@ -59,7 +59,6 @@ def add_program(args, target, destination = ""):
     runfiles = info.default_runfiles
     mapping = repo_mapping_of(info.files_to_run)
     args.add("binary\t%s\t%s" % (info.files_to_run.executable.short_path, destination))
-    args.add_all([info.files_to_run.executable], map_each = _run)
     args.add_all(runfiles.files, map_each = _run)
     args.add_all(runfiles.symlinks, map_each = _runlink)
     args.add_all(runfiles.root_symlinks, map_each = _runroot)

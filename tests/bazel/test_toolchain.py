@@ -1,0 +1,87 @@
+"""A user's own builder takes the place of ours, and gets the command line that is written down in ``rules/private``."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.bazel.harness import Bazel
+
+CUSTOM = "--extra_toolchains=//custom:toolchain"
+STATUS = [
+    "--stable-status",
+    "bazel-out/stable-status.txt",
+    "--volatile-status",
+    "bazel-out/volatile-status.txt",
+]
+
+
+def asked(bazel: Bazel, label: str, output: str, *options: str) -> list[str]:
+    bazel.build(label, CUSTOM, *options)
+    return [re.sub(r"bazel-out/[^/]+/bin", "BIN", line) for line in bazel.output(output).read_text().splitlines()]
+
+
+def test_a_layer_is_asked_for_in_one_params_file(bazel: Bazel) -> None:
+    assert asked(bazel, "//layout:below", "layout:below.fragment") == [
+        "layer",
+        "--fragment",
+        "BIN/layout/below.fragment",
+        "--contents",
+        "BIN/layout/below.contents",
+        "--index",
+        "BIN/layout/below.index",
+        "--level=6",
+        "--workspace-name=shop",
+        "--package-dir=opt/app",
+        "--strip-prefix=layout",
+        "--symlink=current\tmain.sh",
+        "--empty-dir=var/log",
+        "src\tlayout/main.sh\tlayout/main.sh",
+        "rename\tlayout/assets/logo.txt\tbrand/mark.txt",
+    ]
+
+
+def test_runfiles_are_asked_for_file_by_file(bazel: Bazel) -> None:
+    lines = asked(bazel, "//programs:capsule", "programs:capsule.app.fragment")
+    program = lines[lines.index("binary\tprograms/links\t") :]
+    assert program[: program.index("binary\t../other/lib/tool\t")] == [
+        "binary\tprograms/links\t",
+        "run\tBIN/programs/links\tprograms/links",
+        "runlink\texternal/other/lib/words.txt\tlinked/words.txt",
+        "runlink\tBIN/programs/tree/in/deep/one.txt\tlinked/tree/in/deep/one.txt",
+        "runlink\tBIN/programs/tree/in/three.sh\tlinked/tree/in/three.sh",
+        "runlink\tBIN/programs/tree/two.txt\tlinked/tree/two.txt",
+        "runroot\texternal/other/lib/words.txt\tat_the_root/words.txt",
+    ]
+    assert "src\tBIN/external/other/lib/tool\t../other/lib/tool" in lines
+
+
+@pytest.mark.parametrize(("option", "status"), [("--nostamp", []), ("--stamp", STATUS)])
+def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str, status: list[str]) -> None:
+    lines = asked(bazel, "//conflicts:agreeing", "conflicts:agreeing.tar.gz", option)
+    assert lines == [
+        "assemble",
+        "--archive",
+        "BIN/conflicts/agreeing.tar.gz",
+        "--id",
+        "BIN/conflicts/agreeing.id",
+        "--metadata",
+        "BIN/conflicts/agreeing.metadata.json",
+        "--listing",
+        "BIN/conflicts/agreeing.contents",
+        "--file-name",
+        "BIN/conflicts/agreeing.file_name",
+        "--level=6",
+        "--manifest",
+        "conflicts/capsule.yml",
+        *status,
+        *layer("app", "agreeing", "agreeing.app"),
+        *layer("first", "first", "first"),
+        *layer("same_again", "same_again", "same_again"),
+    ]
+
+
+def layer(name: str, owner: str, outputs: str) -> list[str]:
+    files = [f"BIN/conflicts/{outputs}.{kind}" for kind in ("fragment", "contents", "index")]
+    return ["--layer", name, f"//conflicts:{owner}", *files]

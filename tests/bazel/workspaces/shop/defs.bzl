@@ -1,0 +1,44 @@
+"""Rules that make what the tests pack."""
+
+def _tree_impl(ctx):
+    tree = ctx.actions.declare_directory(ctx.label.name)
+    ctx.actions.run_shell(
+        arguments = [tree.path],
+        command = "mkdir -p $1/in/deep && echo one >$1/in/deep/one.txt && echo two >$1/two.txt && printf '#!/bin/sh\\necho three\\n' >$1/in/three.sh",
+        outputs = [tree],
+    )
+    return [DefaultInfo(
+        files = depset([tree]),
+        runfiles = ctx.runfiles([tree]),
+    )]
+
+tree = rule(
+    implementation = _tree_impl,
+    doc = "Makes a directory.",
+)
+
+def _program_impl(ctx):
+    program = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        content = "#!/bin/sh\ncd \"$0.runfiles\" && find -L . -type f -name '*.t*' | LC_ALL=C sort && cat shop/linked/words.txt at_the_root/words.txt\n",
+        is_executable = True,
+        output = program,
+    )
+    links = {"linked/words.txt": ctx.file.words, "linked/tree": ctx.files.tree[0]}
+    return [DefaultInfo(
+        executable = program,
+        runfiles = ctx.runfiles(
+            root_symlinks = {"at_the_root/words.txt": ctx.file.words},
+            symlinks = links,
+        ),
+    )]
+
+program = rule(
+    implementation = _program_impl,
+    attrs = {
+        "tree": attr.label(mandatory = True),
+        "words": attr.label(allow_single_file = True, mandatory = True),
+    },
+    doc = "A program whose runfiles are links.",
+    executable = True,
+)

@@ -1,0 +1,3 @@
+from programs.lib.numbers import NUMBERS
+
+print(len(NUMBERS), "numbers")
