@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.examples.metacog_service import CORE, running
 
 SOURCE = Path(__file__).parents[2] / "examples" / "metacog"
@@ -75,10 +76,16 @@ def test_health_names_the_application_and_its_build(app, tmp_path):
     }
 
 
-def test_the_environment_of_the_manifest_is_accepted(code):
+def test_the_services_are_what_the_manifest_says(code):
     manifest = yaml.safe_load((SOURCE / "capsule.yml").read_text())
-    assert code("settings").core_settings(manifest["env"]).max_tokens_per_min == 200
-    assert (SOURCE / manifest["entrypoint"]).is_file()
+    settings_of = {
+        "metacognitive-core": code("settings").core_settings,
+        "websocket-bridge": code("settings").bridge_settings,
+    }
+    for service in manifest["services"]:
+        assert (SOURCE / service.get("entrypoint", manifest["entrypoint"])).is_file()
+        assert service["health"]["port"] == settings_of.pop(service["name"])(manifest["env"]).port
+    assert not settings_of
     assert (SOURCE / manifest["dependencies"]["pip_requirements"]).is_file()
 
 

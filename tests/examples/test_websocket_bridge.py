@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.examples.metacog_service import BRIDGE, running
 
 SOURCE = Path(__file__).parents[2] / "examples" / "metacog"

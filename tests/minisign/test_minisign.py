@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import doctest
 import hashlib
 import io
 import shutil
@@ -389,6 +390,11 @@ def test_nothing_secret_is_printed(secret):
         assert repr(seed[:8])[2:-1] not in text
         assert seed.hex() not in text
         assert line[80:100] not in text
+
+
+def test_the_example_in_the_module_is_true():
+    result = doctest.testmod(minisign)
+    assert (result.failed, result.attempted > 0) == (0, True)
 
 
 # Laws

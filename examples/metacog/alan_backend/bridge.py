@@ -16,6 +16,8 @@ from alan_backend.websocket import GOING_AWAY, ClosedError, WebSocket, accept_ke
 if TYPE_CHECKING:
     from alan_backend.settings import BridgeSettings
 
+MAX_MESSAGE = MAX_BODY // 2
+"""Bytes of a message: as JSON it has to pass through the core's limit, and quotes take two bytes there."""
 QUIET_SECONDS = 300.0
 """How long a client may say nothing before the connection is closed."""
 
@@ -37,7 +39,7 @@ class Bridge(Server):
     def ask_core(self, text: str) -> str:
         """The core's answer to a thought, as JSON; an error of the core's is an answer too."""
         core = urlsplit(self.core_url)
-        body = json.dumps({"text": text})
+        body = json.dumps({"text": text}, ensure_ascii=False).encode()
         try:
             with contextlib.closing(http.client.HTTPConnection(core.netloc, timeout=10)) as connection:
                 connection.request("POST", "/v1/reflect", body, {"Content-Type": "application/json"})
@@ -63,13 +65,12 @@ class BridgeHandler(Handler):
         self._shake_hands()
         self.close_connection = True
         self.connection.settimeout(QUIET_SECONDS)
-        client = WebSocket(self.rfile, self.wfile, MAX_BODY // 2)  # room for the core's JSON around it
+        client = WebSocket(self.rfile, self.wfile, MAX_MESSAGE)
         self.server.connections.add(self.connection)
         try:
-            for text in client.messages():
-                client.send(self.server.ask_core(text))
-                if self.server.stopping:
-                    raise ClosedError(GOING_AWAY)
+            while not self.server.stopping:
+                client.send(self.server.ask_core(client.receive()))
+            raise ClosedError(GOING_AWAY)
         except (ClosedError, TimeoutError) as end:
             client.close(getattr(end, "code", GOING_AWAY))
         finally:

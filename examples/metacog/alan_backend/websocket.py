@@ -9,7 +9,6 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from io import BufferedIOBase
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, TOO_BIG = 1000, 1001, 1002, 1003, 1007, 1009
@@ -46,11 +45,6 @@ class WebSocket:
         self._writer = writer
         self._max_message = max_message
 
-    def messages(self) -> Iterator[str]:
-        """Each text that the client sends. Pings are answered on the way; ``ClosedError`` is the end."""
-        while True:
-            yield self._message()
-
     def send(self, text: str) -> None:
         """Sends a text message."""
         self._write(_TEXT, text.encode())
@@ -59,7 +53,8 @@ class WebSocket:
         """Says goodbye; nothing may be sent after it."""
         self._write(_CLOSE, struct.pack("!H", code))
 
-    def _message(self) -> str:
+    def receive(self) -> str:
+        """The next text that the client sends. Pings are answered on the way; ``ClosedError`` is the end."""
         text = bytearray()
         begun = False
         while True:
