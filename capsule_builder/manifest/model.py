@@ -1,0 +1,73 @@
+"""What a valid manifest says, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DEFAULT_INTERVAL = 1.0
+DEFAULT_TIMEOUT = 5.0
+DEFAULT_DEADLINE = 60.0
+DEFAULT_SUCCESSES = 3
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How to ask one service whether it is ready to serve. Exactly one of ``http`` and ``command`` is given.
+
+    ``http`` is a path such as ``/healthz``: healthy is an answer of 2xx. It is asked on the loopback address at
+    ``port``, or on the service's own private socket when ``port`` is None. ``command`` is an argument list whose
+    first item is a path in the capsule: healthy is an exit status of 0.
+
+    A check runs every ``interval`` seconds and may take ``timeout`` seconds; the service is healthy after
+    ``successes`` good answers in a row, and has failed when that has not happened within ``deadline`` seconds.
+    """
+
+    http: str | None = None
+    port: int | None = None
+    command: tuple[str, ...] = ()
+    interval: float = DEFAULT_INTERVAL
+    timeout: float = DEFAULT_TIMEOUT
+    deadline: float = DEFAULT_DEADLINE
+    successes: int = DEFAULT_SUCCESSES
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the application.
+
+    ``entrypoint`` is None where the manifest's own is meant; ``env`` holds only what the service adds to or
+    changes in the manifest's ``env``.
+    """
+
+    name: str
+    entrypoint: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    health: HealthCheck | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Limits for the whole release, in systemd's own notation (``systemd.resource-control(5)``); None is no limit."""
+
+    cpu_quota: str | None = None
+    memory_max: str | None = None
+    memory_high: str | None = None
+    tasks_max: int | None = None
+    io_weight: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A whole, valid ``capsule.yml``. Paths are relative to the capsule's root and ``/``-separated."""
+
+    name: str
+    version: str
+    entrypoint: str
+    services: tuple[Service, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    python: str | None = None
+    pip_requirements: str | None = None
+    resources: Resources = Resources()
+    executables: tuple[str, ...] = ()
