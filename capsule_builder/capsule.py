@@ -98,7 +98,7 @@ def merge(layers: Sequence[Layer], manifest: Manifest) -> Merged:
                 problems.append(_not_executable(entry.path, layers))
         has_venv = has_venv or entry.path.startswith("venv/")
     if links:
-        problems += contents.links_problems(links, (entry.path for entry in _entries(spool)))
+        problems += contents.links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(spool)))
     problems += missing_entrypoints(manifest, (entry.path for entry in _entries(spool) if entry.kind != "dir"))
     if problems:
         raise CapsuleError(problems)

@@ -26,8 +26,11 @@ MAX_PATH_BYTES = 4096
 MAX_PART_BYTES = 255
 
 Kind = Literal["file", "executable", "symlink", "dir"]
+NOUN = {"file": "a file", "executable": "an executable file", "symlink": "a symlink", "dir": "an empty directory"}
+"""What a message calls each kind."""
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\\\\]")
+_UNDECODABLE = re.compile("[\ud800-\udfff]")
 _CONTRACT = re.compile(r"/opt/tori/python/(3\.(?:0|[1-9][0-9]*))/bin/python\1")
 _FILE_LINE = re.compile(r"([0-9a-f]{64}) ([ *])(.+)")
 
@@ -89,35 +92,23 @@ def listing_digest(entries: Iterable[Listed]) -> str:
 # Paths
 
 
-def decode_path(raw: bytes) -> str:
-    """A path as text.
-
-    Raises:
-        CapsuleError: the bytes are not UTF-8.
-    """
-    try:
-        return raw.decode("utf-8", "strict")
-    except UnicodeDecodeError:
-        raise refusal(
-            "name-encoding",
-            f"Name is not UTF-8: {shown(raw.decode('utf-8', 'surrogateescape'))}",
-            "Rename the file, or exclude it in .capsuleignore.",
-        ) from None
-
-
 def shown(path: str) -> str:
     r"""A path for a message: control and undecodable bytes as escapes (``caf\xe9``), the rest as it is."""
-    escaped = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), escaped)
+    escaped = _FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), path)
+    return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def path_problem(path: str) -> Problem | None:
-    """Why ``path`` cannot be the path of an entry, or None when it can."""
+    """Why ``path`` cannot be the path of an entry, or None when it can.
+
+    Bytes that are not UTF-8 are surrogates in it, as ``surrogateescape`` makes them.
+    """
+    if _UNDECODABLE.search(path):
+        return Problem("name-encoding", f"Name is not UTF-8: {shown(path)}", "Rename the file, or exclude it.")
     if found := _FORBIDDEN.search(path):
         what = "a backslash" if found[0] == "\\" else f"a control character (U+{ord(found[0]):04X})"
         return Problem("name-character", f"Name holds {what}: {shown(path)}", "Rename the file, or exclude it.")
-    raw = path.encode("utf-8", "surrogateescape")
-    if len(raw) > MAX_PATH_BYTES:
+    if len(path.encode()) > MAX_PATH_BYTES:
         return Problem(
             "path-length",
             f"Path is longer than {MAX_PATH_BYTES:,} bytes: {shown(path[:60])}…",
@@ -178,13 +169,12 @@ def link_problem(path: str, target: str) -> Problem | None:
     if found := _FORBIDDEN.search(target):
         what = "a backslash" if found[0] == "\\" else f"a control character (U+{ord(found[0]):04X})"
         return Problem("link-character", f"Link target holds {what}: {where}", "Make the link again, or exclude it.")
-    raw = target.encode("utf-8", "surrogateescape")
-    if not raw or len(raw) > MAX_PATH_BYTES:
-        return Problem("link-length", f"Link target is empty or longer than {MAX_PATH_BYTES:,} bytes: {where}")
-    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_PART_BYTES for part in target.split("/")):
-        return Problem("link-length", f"Link target holds a name longer than {MAX_PART_BYTES} bytes: {where}")
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in target):
+    if _UNDECODABLE.search(target):
         return Problem("link-encoding", f"Link target is not UTF-8: {where}", "Make the link again, or exclude it.")
+    if not target or len(target.encode()) > MAX_PATH_BYTES:
+        return Problem("link-length", f"Link target is empty or longer than {MAX_PATH_BYTES:,} bytes: {where}")
+    if any(len(part.encode()) > MAX_PART_BYTES for part in target.split("/")):
+        return Problem("link-length", f"Link target holds a name longer than {MAX_PART_BYTES} bytes: {where}")
     if target.startswith("/") and not _CONTRACT.fullmatch(target):
         return Problem(
             "link-escape",
@@ -197,7 +187,8 @@ def link_problem(path: str, target: str) -> Problem | None:
 def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Problem]:
     """What is wrong with where ``links`` (path to target) lead, in a tree whose entries (links too) have ``paths``.
 
-    Links are followed as the kernel follows them, through other links too. One pass over ``paths``.
+    The path of an empty directory ends in ``/``. Links are followed as the kernel follows them, through other links
+    too. One pass over ``paths``.
     """
     problems: list[Problem] = []
     ends: list[tuple[str, str]] = []  # a link, and a path that must exist for it
@@ -210,16 +201,17 @@ def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Probl
                 problems.append(found)
             else:
                 ends += [(path, end) for end in needed]
-    wanted = {end: False for _, end in ends}
-    if wanted:
-        for path in paths:
-            while path not in wanted or not wanted[path]:
-                if path in wanted:
-                    wanted[path] = True
-                path, slash, _ = path.rpartition("/")
-                if not slash:
-                    break
-    dangling = dict.fromkeys(link for link, end in ends if end and not wanted[end])
+    missing = {end for _, end in ends if end}
+    directories: set[str] = set()
+    for path in paths if missing else ():
+        missing.discard(path)
+        while "/" in path:
+            path = path[: path.rindex("/")]
+            if path in directories:
+                break
+            directories.add(path)
+            missing -= {path, path + "/"}
+    dangling = dict.fromkeys(link for link, end in ends if end in missing)
     problems += [
         Problem(
             "link-dangling",
@@ -232,25 +224,30 @@ def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Probl
 
 
 def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[str]]:
-    """Walks a link: the problem met on the way, or the paths that must exist ('' is the capsule's top)."""
+    """Walks a link: the problem met on the way, or the paths that must exist.
+
+    One that must be a directory ends in ``/``; '' is the capsule's top.
+    """
     where = f"{shown(path)} -> {shown(links[path])}"
     here = path.split("/")[:-1]
     todo = links[path].split("/")[::-1]
     needed: list[str] = []
-    hops = 1
+    hops, end = 1, ""
     while todo:
         part = todo.pop()
         if part in {"", "."}:
+            end = "/"
             continue
         if part == "..":
             if not here:
                 return Problem(
                     "link-escape", f"Link leaves the tree: {where}", "Link to a file inside the tree, or exclude it."
                 ), []
-            needed.append("/".join(here))
+            needed.append("/".join(here) + "/")
             here.pop()
             continue
         here.append(part)
+        end = ""
         target = links.get("/".join(here))
         if target is None:
             continue
@@ -263,7 +260,7 @@ def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[s
             return None, needed
         here.pop()
         todo += target.split("/")[::-1]
-    needed.append("/".join(here))
+    needed.append("/".join(here) + end if here else "")
     return None, needed
 
 
@@ -292,7 +289,7 @@ def merge(listings: Iterable[Iterable[tuple[Listed, str]]], crowded: set[str]) -
         if parent and parent[0].kind == "dir":
             crowded.add(parent[0].path)
         elif parent:
-            difference = f"{_NOUN[parent[0].kind]}, and a directory with {shown(entry.path)}"
+            difference = f"{NOUN[parent[0].kind]}, and a directory with {shown(entry.path)}"
             problems.append(_conflict(parent[0].path, parent[1], owner, difference))
         last = entry, owner
         yield last
@@ -300,15 +297,12 @@ def merge(listings: Iterable[Iterable[tuple[Listed, str]]], crowded: set[str]) -
         raise CapsuleError(problems)
 
 
-_NOUN = {"file": "a file", "executable": "an executable file", "symlink": "a symlink", "dir": "an empty directory"}
-
-
 def _difference(one: Listed, other: Listed) -> str:
     if one.detail == other.detail:
         return "the same bytes, but only one of them is executable"
     if one.kind == other.kind:
         return f"{one.detail} and {other.detail}" if one.kind == "symlink" else "different bytes"
-    return f"{_NOUN[one.kind]} and {_NOUN[other.kind]}"
+    return f"{NOUN[one.kind]} and {NOUN[other.kind]}"
 
 
 def _conflict(path: str, one: str, other: str, difference: str) -> Problem:
