@@ -107,7 +107,8 @@ def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[str]
     except CapsuleError as error:
         problems += error.problems
     try:
-        tree = directory.scan(source)
+        tree, unfit = directory.scan(source)
+        problems += unfit
     except CapsuleError as error:
         problems += error.problems
     if manifest and tree:
@@ -115,7 +116,7 @@ def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[str]
     if problems or not manifest or not tree:
         raise CapsuleError(problems)
     replaced = os.path.join(source, MANIFEST_NAME)
-    if MANIFEST_NAME in tree.paths() and not os.path.samefile(replaced, manifest_path):
+    if tree.manifest_there and not (os.path.exists(replaced) and os.path.samefile(replaced, manifest_path)):
         warnings.append(f"{replaced} is left out: {manifest_path} takes its place as {MANIFEST_NAME}")
     return manifest, manifest_bytes, warnings, tree
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -13,7 +14,7 @@ from capsule_builder.contents import MANIFEST_NAME, path_problem, shown
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.patterns import Patterns
-from capsule_builder.sources.files import open_regular, special_file, unreadable
+from capsule_builder.sources.files import open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, IgnoreRules
 
 _MAX_SHOWN = 10
@@ -21,11 +22,11 @@ _MAX_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What a directory holds, less what is ignored.
+    """What a directory holds, less what is ignored and what lies at ``capsule.yml``.
 
-    ``files`` in path order, ``links`` (path to target) and ``empty`` directories; ``size`` is the sum of the files'
-    sizes in bytes at the time of the walk. ``ignored`` tells whether a path below the directory would be left out
-    (a directory's ends in ``/``).
+    ``files``, ``links`` (path to target) and ``empty`` directories, in no order; ``size`` is the sum of the files'
+    sizes in bytes at the time of the walk. ``manifest_there`` tells whether something lies at ``capsule.yml``, and
+    ``ignored`` whether a path below the directory would be left out (a directory's ends in ``/``).
     """
 
     root: str
@@ -33,6 +34,7 @@ class Tree:
     links: dict[str, str]
     empty: list[str]
     size: int
+    manifest_there: bool
     ignored: Callable[[str], bool]
 
     def paths(self) -> Iterator[str]:
@@ -81,22 +83,23 @@ class Tree:
             warnings.append(_dropped(dropped))
 
 
-def scan(root: str) -> Tree:
-    """Walks the directory ``root`` with its ``.capsuleignore`` files.
+def scan(root: str) -> tuple[Tree, list[Problem]]:
+    """Walks the directory ``root`` with its ``.capsuleignore`` files; gives what fits in a capsule, and what does not.
+
+    What lies at ``capsule.yml`` is not looked at, for the manifest takes its place.
 
     Raises:
-        CapsuleError: everything in the tree that a capsule cannot hold, at once.
+        CapsuleError: ``root`` is not a directory, or cannot be read.
     """
     walk = _Walk(root)
     try:
         walk.run()
     finally:
         os.close(walk.top)
-    paths = [*walk.files, *walk.links, *walk.empty, MANIFEST_NAME]
+    paths = [*walk.files, *walk.links, *(f"{path}/" for path in walk.empty), MANIFEST_NAME]
     problems = walk.problems + contents.links_problems(walk.links, paths)
-    if problems:
-        raise CapsuleError(sorted(problems, key=lambda problem: problem.message))
-    return Tree(root, walk.files, walk.links, walk.empty, walk.size, walk.ignored)
+    tree = Tree(root, walk.files, walk.links, walk.empty, walk.size, walk.manifest_there, walk.ignored)
+    return tree, sorted(problems, key=lambda problem: problem.message)
 
 
 class _Walk:
@@ -104,16 +107,20 @@ class _Walk:
         try:
             self.top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except NotADirectoryError:
-            raise refusal("source-missing", f"Source is not a directory: {root}", "Name a directory.") from None
+            raise refusal("source-missing", f"Source is not a directory: {shown(root)}", "Name a directory.") from None
         except FileNotFoundError:
-            raise refusal("source-missing", f"Source directory not found: {root}", "Name an existing one.") from None
+            raise refusal(
+                "source-missing", f"Source directory not found: {shown(root)}", "Name an existing one."
+            ) from None
         except OSError as error:
             raise unreadable(root, error) from error
+        self.root = root
         self.files: list[str] = []
         self.links: dict[str, str] = {}
         self.empty: list[str] = []
         self.size = 0
         self.problems: list[Problem] = []
+        self.manifest_there = False
         self.rules: dict[str, IgnoreRules] = {}  # of directories that have an ignore file
 
     def ignored(self, path: str) -> bool:
@@ -131,12 +138,21 @@ class _Walk:
         todo = [("", IgnoreRules.defaults())]
         while todo:
             base, rules = todo.pop()
-            try:
+            with self._watch(base.removesuffix("/") or self.root):
                 found, rules = self._directory(base, rules)
-            except OSError as error:
-                self.problems += unreadable(base or ".", error).problems
-                continue
-            todo += [(f"{name}/", rules) for name in found]
+                todo += [(f"{name}/", rules) for name in found]
+
+    @contextlib.contextmanager
+    def _watch(self, path: str) -> Iterator[None]:
+        """Notes what the system will not let us see of ``path``, and lets the walk go on."""
+        try:
+            yield
+        except CapsuleError as error:
+            self.problems += error.problems
+        except FileNotFoundError:
+            self.problems += vanished(path).problems
+        except OSError as error:
+            self.problems += unreadable(path, error).problems
 
     def _directory(self, base: str, rules: IgnoreRules) -> tuple[list[str], IgnoreRules]:
         """Takes in one directory; gives its subdirectories and the rules that hold there."""
@@ -145,42 +161,42 @@ class _Walk:
         try:
             with os.scandir(fd) as listing:
                 items = list(listing)
-            if any(item.name == IGNORE_NAME and item.is_file(follow_symlinks=False) for item in items):
-                rules = rules.below(base, _read_ignore_file(fd, base + IGNORE_NAME))
-                self.rules[base] = rules
+            if ignore_file := next((item for item in items if item.name == IGNORE_NAME), None):
+                with self._watch(base + IGNORE_NAME):
+                    rules = rules.below(base, _read_ignore_file(fd, ignore_file, base + IGNORE_NAME))
+                    self.rules[base] = rules
             below: list[str] = []
             for item in items:
-                name = os.fsencode(item.name).decode("utf-8", "surrogateescape")
-                path = base + name
-                is_dir = item.is_dir(follow_symlinks=False)
-                if rules.ignored(path + "/" if is_dir else path):
-                    continue
-                if problem := _name_problem(path):
-                    self.problems.append(problem)
-                elif is_dir:
-                    below.append(path)
-                elif item.is_symlink():
-                    target = os.readlink(_raw(name), dir_fd=fd)
-                    self.links[path] = target.decode("utf-8", "surrogateescape")
-                elif item.is_file(follow_symlinks=False):
-                    self.files.append(path)
-                    self.size += item.stat(follow_symlinks=False).st_size
-                else:
-                    self.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+                path = base + os.fsencode(item.name).decode("utf-8", "surrogateescape")
+                with self._watch(path):
+                    if self._item(fd, item, path, rules):
+                        below.append(path)
             if not items and base:
                 self.empty.append(base.removesuffix("/"))
         finally:
             os.close(fd)
         return below, rules
 
-
-def _name_problem(path: str) -> Problem | None:
-    if any("\udc80" <= char <= "\udcff" for char in path):
-        try:
-            contents.decode_path(path.encode("utf-8", "surrogateescape"))
-        except CapsuleError as error:
-            return error.problems[0]
-    return path_problem(path)
+    def _item(self, fd: int, item: os.DirEntry[str], path: str, rules: IgnoreRules) -> bool:
+        """Takes in one item of the directory ``fd``; whether it is a directory to go into."""
+        is_dir = item.is_dir(follow_symlinks=False)
+        if rules.ignored(path + "/" if is_dir else path):
+            return False
+        if problem := path_problem(path):
+            self.problems.append(problem)
+        elif path == MANIFEST_NAME:
+            self.manifest_there = True
+        elif is_dir:
+            return True
+        elif item.is_symlink():
+            target = os.readlink(os.fsencode(item.name), dir_fd=fd)
+            self.links[path] = target.decode("utf-8", "surrogateescape")
+        elif item.is_file(follow_symlinks=False):
+            self.files.append(path)
+            self.size += item.stat(follow_symlinks=False).st_size
+        else:
+            self.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+        return False
 
 
 def _raw(path: str) -> bytes:
@@ -188,7 +204,9 @@ def _raw(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _read_ignore_file(directory: int, path: str) -> bytes:
+def _read_ignore_file(directory: int, item: os.DirEntry[str], path: str) -> bytes:
+    if item.is_symlink():  # as in git, none is followed; but to pass it over could let a secret in
+        raise CapsuleError([special_file(path, stat.S_IFLNK)])
     file = open_regular(IGNORE_NAME, path, dir_fd=directory, follow=False)
     try:
         return b"".join(file.chunks())

@@ -12,6 +12,7 @@ from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.modes import is_program
 
 _CHUNK = 1 << 20
+_MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,15 @@ class OpenFile:
 
     @property
     def program(self) -> bool:
-        """Whether its content makes it executable."""
-        return is_program(os.pread(self.fd, 64, 0), lambda size, offset: os.pread(self.fd, size, offset))
+        """Whether its content makes it executable.
+
+        Raises:
+            CapsuleError: the file cannot be read.
+        """
+        try:
+            return is_program(os.pread(self.fd, 64, 0), lambda size, offset: os.pread(self.fd, size, offset))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, in pieces of at most 1 MiB.
@@ -66,11 +74,7 @@ def open_regular(name: str | bytes, path: str, *, dir_fd: int | None = None, fol
     try:
         fd = os.open(name, flags, dir_fd=dir_fd)
     except FileNotFoundError:
-        raise refusal(
-            "file-vanished",
-            f"File vanished while the capsule was built: {shown(path)}",
-            "Build again when nothing writes to the tree.",
-        ) from None
+        raise vanished(path) from None
     except OSError as error:
         raise unreadable(path, error) from error
     status = os.fstat(fd)
@@ -81,18 +85,28 @@ def open_regular(name: str | bytes, path: str, *, dir_fd: int | None = None, fol
 
 
 def read_manifest(path: str) -> bytes:
-    """The bytes of a manifest.
+    """The bytes of a manifest; of one that is far too long, the first ones.
 
     Raises:
         CapsuleError: there is no such file, or it cannot be read.
     """
-    if not os.path.lexists(path):
-        raise refusal("manifest-missing", f"Manifest not found: {path}", "Name the application's capsule.yml.")
-    file = open_regular(path, path, follow=True)
     try:
-        return b"".join(file.chunks())
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"Manifest not found: {shown(path)}"
+        raise refusal("manifest-missing", missing, "Name the application's capsule.yml.") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    file = open_regular(path, path, follow=True)
+    data = bytearray()
+    try:
+        for chunk in file.chunks():
+            data += chunk
+            if len(data) > _MANIFEST_ENOUGH:
+                break
     finally:
         os.close(file.fd)
+    return bytes(data)
 
 
 def changed(path: str) -> CapsuleError:
@@ -100,6 +114,15 @@ def changed(path: str) -> CapsuleError:
     return refusal(
         "file-changed",
         f"File changed while it was read: {shown(path)}",
+        "Build again when nothing writes to the tree.",
+    )
+
+
+def vanished(path: str) -> CapsuleError:
+    """The refusal of a file that was there a moment ago."""
+    return refusal(
+        "file-vanished",
+        f"File vanished while the capsule was built: {shown(path)}",
         "Build again when nothing writes to the tree.",
     )
 
@@ -113,6 +136,7 @@ def unreadable(path: str, error: OSError) -> CapsuleError:
 
 _SPECIAL = {
     stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a link",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFIFO: "a fifo",
