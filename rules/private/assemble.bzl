@@ -3,6 +3,7 @@
 The action's command line is one params file, one argument a line:
 
     assemble
+    --letter=é              tells how Bazel encodes what is not ASCII (compat.bzl)
     --archive           then, on the next line, the path of the output; so for --id, --metadata and --listing
     --file-name         likewise: gets one line, the name that the archive has outside of Bazel
     --level=6           for the generated files
@@ -15,7 +16,7 @@ The layers stand in the order of the archive, the capsule's own first. Names and
 
 load("//rules:providers.bzl", "CapsuleInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:compat.bzl", "display_label", "run_builder")
+load("//rules/private:compat.bzl", "builder_args", "display_label", "run_builder")
 
 def assemble(ctx, layers, stamped):
     """Declares the action that assembles a capsule.
@@ -39,10 +40,7 @@ def assemble(ctx, layers, stamped):
     file_name = ctx.actions.declare_file(name + ".file_name")
     inputs = [ctx.file.manifest]
 
-    args = ctx.actions.args()
-    args.set_param_file_format("multiline")
-    args.use_param_file("@%s", use_always = True)
-    args.add("assemble")
+    args = builder_args(ctx, "assemble")
     args.add("--archive", capsule_info.archive)
     args.add("--id", capsule_info.id)
     args.add("--metadata", capsule_info.metadata)

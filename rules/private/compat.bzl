@@ -46,3 +46,24 @@ def repo_mapping_of(files_to_run):
       A File, or None: before Bazel 7, and without bzlmod, there is none.
     """
     return getattr(files_to_run, "repo_mapping_manifest", None)
+
+# One letter beyond ASCII. Up to some version (4.2 is one) Bazel keeps the bytes of a name as Latin-1 and encodes them
+# once more when it writes a params file; the builder sees by this letter whether it has to undo that.
+_LETTER = "é"
+
+def builder_args(ctx, verb):
+    """Begins the command line of the builder: one params file, one argument a line.
+
+    Args:
+      ctx: the rule's context.
+      verb: the first argument.
+
+    Returns:
+      An Args to add to.
+    """
+    args = ctx.actions.args()
+    args.set_param_file_format("multiline")
+    args.use_param_file("@%s", use_always = True)
+    args.add(verb)
+    args.add("--letter=" + _LETTER)
+    return args

@@ -3,6 +3,7 @@
 The action's command line is one params file, one argument a line:
 
     layer
+    --letter=é              tells how Bazel encodes what is not ASCII (compat.bzl)
     --fragment              then, on the next line, the path of the output; so for --contents and --index
     --level=6
     --workspace-name=<name> the directory of the main repository in runfiles trees
@@ -26,7 +27,7 @@ artifacts have been expanded by Bazel, so that every path is a file's.
 
 load("//rules:providers.bzl", "CapsuleLayerInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
-load("//rules/private:compat.bzl", "display_label", "run_builder")
+load("//rules/private:compat.bzl", "builder_args", "display_label", "run_builder")
 load("//rules/private:runfiles.bzl", "add_program", "is_program", "placed_lines")
 
 LAYER_ATTRS = {
@@ -133,10 +134,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
     srcs = [target for target in ctx.attr.srcs if target.label not in renamed]
     files = depset(transitive = [target[DefaultInfo].files for target in srcs])
 
-    args = ctx.actions.args()
-    args.set_param_file_format("multiline")
-    args.use_param_file("@%s", use_always = True)
-    args.add("layer")
+    args = builder_args(ctx, "layer")
     args.add("--fragment", layer.fragment)
     args.add("--contents", layer.contents)
     args.add("--index", layer.index)

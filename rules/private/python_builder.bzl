@@ -6,7 +6,13 @@ import sys
 if sys.version_info < (3, 10):
     sys.exit("ERROR: the capsule builder needs Python 3.10 or newer, and {interpreter} is " + sys.version.split()[0])
 sys.path[:0] = {path}
-from capsule_builder.action import main
+try:
+    from capsule_builder.action import main
+except ImportError as error:
+    sys.exit(
+        f"ERROR: the capsule builder cannot start with {interpreter}, Python {{sys.version.split()[0]}}: {{error}}\\n"
+        "  Its packages may be for another version: `bazel sync --configure` (from Bazel 7 on `bazel fetch --configure`) gets the right ones."
+    )
 
 sys.exit(main(sys.argv[1:]))
 """

@@ -19,12 +19,12 @@ INTERPRETER = {interpreter}
 SITE_DIRECTORY = "site"
 '''
 
-# Neither metadata nor compiled code that needs one minor version of Python: whoever fetches this, the inputs are the same.
+# No metadata and no bytecode: whoever fetches this for one version of Python, the inputs are the same.
 _BUILD = """filegroup(
     name = "site",
     srcs = glob([
         "site/deflate/*.py",
-        "site/deflate/*.abi3.so",
+        "site/deflate/*.so",
         "site/pathspec/**/*.py",
         "site/yaml/*.py",
     ]),
@@ -126,6 +126,6 @@ capsule_python_repository = repository_rule(
     },
     configure = True,
     doc = """Finds a Python interpreter and installs the builder's locked packages beside it, from wherever the user's own
-configuration of pip says. `bazel sync --configure` makes it look again.""",
+configuration of pip says. `bazel sync --configure`, from Bazel 7 on `bazel fetch --configure`, makes it look again.""",
     environ = ["CAPSULE_PYTHON"],
 )

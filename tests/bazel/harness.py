@@ -16,6 +16,7 @@ class Bazel:
 
     def __init__(self, workspace: pathlib.Path, output_base: pathlib.Path) -> None:
         self.workspace = workspace
+        self.output_base = output_base
         self._startup = ["--nohome_rc", "--nosystem_rc", "--max_idle_secs=60", f"--output_base={output_base}"]
         if (debian := pathlib.Path("/etc/bazel/bazelrc")).exists():
             self._startup.append(f"--bazelrc={debian}")

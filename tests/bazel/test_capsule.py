@@ -65,18 +65,26 @@ def test_no_name_of_bazel_enters_the_archive(bazel: Bazel, tmp_path: pathlib.Pat
         assert name not in text
 
 
-@pytest.mark.parametrize("strategy", ["linux-sandbox", "local"])
-def test_sandboxed_and_local_actions_write_the_same_bytes(bazel: Bazel, strategy: str) -> None:
-    bazel.build("//layout:everything")
-    before = bazel.output("layout:everything.tar.gz").read_bytes()
-    ran = bazel.actions(
-        "//layout:everything",
-        f"--strategy=CapsuleLayer={strategy}",
-        f"--strategy=CapsuleAssemble={strategy}",
-        "--experimental_writable_outputs" if False else "--action_env=AGAIN=" + strategy,
-    )
-    assert bazel.output("layout:everything.tar.gz").read_bytes() == before
-    assert ran is not None
+def test_the_strategy_and_the_number_of_jobs_change_no_byte(bazel: Bazel) -> None:
+    archives = set()
+    for options in (["linux-sandbox", "--jobs=1"], ["local", "--jobs=4"]):
+        bazel.run("clean")
+        strategies = [f"--strategy={mnemonic}={options[0]}" for mnemonic in ("CapsuleLayer", "CapsuleAssemble")]
+        assert bazel.actions("//layout:everything", *strategies, *options[1:])
+        archives.add(bazel.output("layout:everything.tar.gz").read_bytes())
+    assert len(archives) == 1
+
+
+def test_names_may_hold_spaces_and_any_script(bazel: Bazel) -> None:
+    names = ["two words.txt", "\N{GREEK SMALL LETTER OMEGA}.txt", "100%.txt", "a&b=c.txt"]
+    files = [bazel.workspace / "layers/gamma" / name for name in names]
+    for file in files:
+        file.write_text(file.name)
+    try:
+        assert set(bazel.listing("//layers:gamma")) == {f"gamma/{name}" for name in [*names, "gamma.txt"]}
+    finally:
+        for file in files:
+            file.unlink()
 
 
 # Refusals

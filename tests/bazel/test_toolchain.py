@@ -9,6 +9,7 @@ import pytest
 from tests.bazel.harness import Bazel
 
 CUSTOM = "--extra_toolchains=//custom:toolchain"
+LETTER = "--letter=\N{LATIN SMALL LETTER E WITH ACUTE}".encode().decode("latin-1")  # as Bazel 4 writes it
 STATUS = [
     "--stable-status",
     "bazel-out/stable-status.txt",
@@ -25,6 +26,7 @@ def asked(bazel: Bazel, label: str, output: str, *options: str) -> list[str]:
 def test_a_layer_is_asked_for_in_one_params_file(bazel: Bazel) -> None:
     assert asked(bazel, "//layout:below", "layout:below.fragment") == [
         "layer",
+        LETTER,
         "--fragment",
         "BIN/layout/below.fragment",
         "--contents",
@@ -62,6 +64,7 @@ def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str,
     lines = asked(bazel, "//conflicts:agreeing", "conflicts:agreeing.tar.gz", option)
     assert lines == [
         "assemble",
+        LETTER,
         "--archive",
         "BIN/conflicts/agreeing.tar.gz",
         "--id",

@@ -1,0 +1,116 @@
+"""The rules' own code: one version, no call that some supported Bazel lacks, and buildifier's approval."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import capsule_builder
+from tests.bazel.harness import REPOSITORY
+
+STARLARK = sorted(
+    file
+    for folder in ("rules", "capsule_builder", "requirements", "examples")
+    for pattern in ("**/*.bzl", "**/BUILD")
+    for file in (REPOSITORY / folder).glob(pattern)
+) + [REPOSITORY / name for name in ("BUILD", "WORKSPACE", "MODULE.bazel", "WORKSPACE.bzlmod")]
+
+# What one of Bazel 4.2, 7, 8 and 9 lacks, and the reason.
+BANNED = {
+    r"\blambda\b": "Bazel 4 has no lambda",
+    r"^\s+def ": "Bazel 4 has no nested functions",
+    r"\bset\(": "there is no set before Bazel 8",
+    r"\bf\"|\bf'": "Starlark has no f-strings",
+    r"\bprint\(": "the rules speak through fail() and through their actions",
+    r"\.remove(?:prefix|suffix)\(": "Bazel 4 has neither",
+    r"\binit\s*=": "provider(init) is not in Bazel 4",
+    r"\.merge_all\(": "not in Bazel 4",
+    r"\bresource_set\b|\bshadowed_action\b|\bexec_group": "not in Bazel 4",
+    r"\ballow_closure\b": "not in Bazel 4",
+    r"\btemplate_dict\b": "not before Bazel 7",
+    r"\bdeclare_symlink\b": "behind a flag before Bazel 7",
+    r"^visibility\(": "not in Bazel 4",
+    r"\b(?:macro|subrule)\(": "not before Bazel 8",
+    r"\bconfigurable\s*=|\bskip_validations\b": "not in Bazel 4",
+    r"string_keyed_label_dict|label_list_dict": "not in Bazel 4",
+    r"\bconfig\.(?:exec|target|none)\(": "not in Bazel 4",
+    r"config_common\.toolchain_type": "not in Bazel 4",
+    r"RunEnvironmentInfo|PackageSpecificationInfo": "not in Bazel 4",
+    r"cfg\s*=\s*\"host\"": "gone in Bazel 7",
+    r"\b(?:PyInfo|PyRuntimeInfo|CcInfo|JavaInfo|ProtoInfo)\b": "not global in Bazel 9",
+    r"native\.(?:py|sh|cc|java|proto)_": "gone in Bazel 9",
+    r"native\.(?:module_name|repo_name|bazel_version|repository_name)": "not in all of them",
+    r"workspace_name\b(?<!ctx\.workspace_name)": "Label.workspace_name is leaving; ctx.workspace_name stays",
+    r"@@": "Bazel 4 reads no canonical label",
+    r"%\{(?:label|output)\}": "Bazel 4 prints this as it stands",
+    r"requires-worker-protocol": "a flag is needed for it before Bazel 6, and without it the build fails",
+    r"@bazel_skylib|@rules_python|@platforms": "the rules have no dependency",
+}
+EXCEPTIONS = {
+    # A message is tidied of it.
+    ("rules/private/compat.bzl", r"@@"),
+}
+
+
+def relative(file: pathlib.Path) -> str:
+    return str(file.relative_to(REPOSITORY))
+
+
+def code_of(file: pathlib.Path) -> str:
+    """The file without comments, docstrings and templates."""
+    text = re.sub(r'"""(?:.|\n)*?"""', '""', file.read_text())
+    return "\n".join(line.split("#")[0] for line in text.splitlines())
+
+
+@pytest.mark.parametrize("file", STARLARK, ids=relative)
+def test_no_call_that_a_supported_bazel_lacks(file: pathlib.Path) -> None:
+    lines = code_of(file).splitlines()
+    for pattern, reason in BANNED.items():
+        if (relative(file), pattern) not in EXCEPTIONS:
+            assert not [line for line in lines if re.search(pattern, line)], reason
+
+
+def test_differences_of_bazels_are_probed_in_one_file() -> None:
+    probing = re.compile(r"\b(?:hasattr|getattr)\(")
+    assert [relative(file) for file in STARLARK if probing.search(code_of(file))] == ["rules/private/compat.bzl"]
+
+
+def test_only_the_module_extension_names_bzlmods_globals() -> None:
+    users = [relative(file) for file in STARLARK if re.search(r"\b(?:module_extension|tag_class)\(", file.read_text())]
+    assert users == ["rules/extensions.bzl"]
+    assert not [file for file in STARLARK if "extensions.bzl" in file.read_text() and file.suffix == ".bzl"]
+
+
+def test_the_module_has_the_version_of_the_python_package() -> None:
+    text = (REPOSITORY / "MODULE.bazel").read_text()
+    assert re.findall(r'version = "([^"]+)"', text) == [capsule_builder.__version__]
+
+
+def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
+    assert not [
+        file
+        for file in STARLARK
+        if re.search("debian", file.read_text(), re.I) and "python3-pip" not in file.read_text()
+    ]
+
+
+def test_buildifier_has_nothing_to_say() -> None:
+    local = REPOSITORY / ".dev/node_modules/.bin/buildifier"
+    buildifier = str(local) if local.exists() else shutil.which("buildifier")
+    if not buildifier:
+        pytest.skip("buildifier is not installed (./dev setup)")
+    check = [buildifier, "-mode=check", "-lint=warn"]
+    # The tests' workspace and the stand-ins for Debian are for Bazel 4, where sh_binary and py_binary are native.
+    tests = [
+        file
+        for folder in ("tests/bazel/workspaces", "tools")
+        for pattern in ("**/*.bzl", "**/BUILD", "**/WORKSPACE")
+        for file in (REPOSITORY / folder).glob(pattern)
+    ]
+    for arguments in (["-warnings=all", *STARLARK], ["-warnings=-native-py,-native-sh-binary", *tests]):
+        result = subprocess.run([*check, *arguments], capture_output=True, text=True)
+        assert (result.returncode, result.stdout + result.stderr) == (0, "")

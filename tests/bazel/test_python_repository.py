@@ -1,0 +1,61 @@
+"""How `@rules_capsule_python` finds an interpreter, and installs for one that has no pip of its own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bazel.harness import Bazel
+
+TARGET = "@rules_capsule//rules/default_toolchain:builder"
+
+
+@pytest.fixture
+def without_pip(tmp_path: pathlib.Path) -> pathlib.Path:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "a venv"], check=True)
+    return tmp_path / "a venv/bin/python"
+
+
+@pytest.fixture(autouse=True)
+def the_default_again(bazel: Bazel) -> Iterator[None]:
+    yield
+    bazel.build(TARGET)
+
+
+def path_of(tmp_path: pathlib.Path, *programs: str) -> str:
+    """A PATH with the stated programs, and nothing that a repository rule might find by chance."""
+    directory = tmp_path / "path"
+    directory.mkdir()
+    for program in programs:
+        (directory / program).symlink_to(os.path.realpath(shutil.which(program) or pytest.skip(f"{program} is absent")))
+    return str(directory)
+
+
+def test_a_stated_interpreter_without_pip_is_served_by_another_pip(bazel: Bazel, without_pip: pathlib.Path) -> None:
+    bazel.build("//apps/one:capsule", f"--repo_env=CAPSULE_PYTHON={without_pip}")
+    defs = (bazel.output_base / "external/rules_capsule_python/defs.bzl").read_text()
+    (interpreter,) = re.findall(r'^INTERPRETER = "(.+)"$', defs, re.M)
+    assert os.path.samefile(interpreter, without_pip)
+    assert "a venv" not in interpreter, "actions use the interpreter that the venv is made from"
+
+
+def test_what_is_no_python_is_refused_by_name(bazel: Bazel) -> None:
+    said = bazel.refuses(TARGET, "--repo_env=CAPSULE_PYTHON=/bin/true")
+    assert (
+        "/bin/true, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer" in said
+    )
+
+
+def test_without_any_installer_the_remedy_is_told(
+    bazel: Bazel, without_pip: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    said = bazel.refuses(TARGET, f"--repo_env=CAPSULE_PYTHON={without_pip}", f"--repo_env=PATH={path_of(tmp_path)}")
+    assert "It has no pip, and neither pip3 nor uv is on PATH" in said
+    assert "apt-get install python3-pip" in said
