@@ -14,12 +14,14 @@
     ``--stable-status`` and ``--volatile-status`` when the capsule is stamped; and for each layer ``--layer`` followed
     by five lines: name, owner, fragment, contents, index.
 
+Both begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
 An option's value is on its line after ``=``, or on the next line. Imports as little as it can: it starts once a layer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from collections import defaultdict
@@ -35,6 +37,7 @@ from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
 
 _FLAGS = {"--strict-prefix"}
+_ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
 _LAYER_FIELDS = 5
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
 
@@ -77,24 +80,39 @@ def _say(text: str) -> None:
 
 
 def _parse(argv: list[str]) -> _Arguments:
-    lines: list[str] = []
+    raw: list[bytes] = []
     for argument in argv:
         if argument.startswith("@"):
-            with open(argument[1:], "rb") as file:
-                lines += [line.decode("utf-8", "surrogateescape") for line in file.read().split(b"\n") if line]
+            with open(argument[1:], "rb") as params:
+                raw += [line for line in params.read().split(b"\n") if line]
         else:
-            lines.append(argument)
+            raw.append(os.fsencode(argument))
+    twice = _ENCODED_TWICE in raw
+    lines = [_text(line, twice) for line in raw]
     arguments = _Arguments(lines[0] if lines else "")
     rest = iter(lines[1:])
     for line in rest:
         if not line.startswith("--"):
-            arguments.places.append(line.split("\t"))
+            what, file, *fields = line.split("\t")
+            arguments.places.append([what, _on_disk(file) if twice and what != "binary" else file, *fields])
         elif line == "--layer":
             arguments.layers.append(tuple(next(rest) for _ in range(_LAYER_FIELDS)))
         else:
             name, equals, value = line.partition("=")
             arguments.options[name].append(value if equals or name in _FLAGS else next(rest))
     return arguments
+
+
+def _text(line: bytes, encoded_twice: bool) -> str:
+    if encoded_twice:
+        line = line.decode().encode("latin-1")
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _on_disk(file: str) -> str:
+    """The name that a file really has: the Bazels that encode twice do so for remote workers' files too."""
+    raw = file.encode("utf-8", "surrogateescape")
+    return file if os.path.lexists(raw) else raw.decode("latin-1")
 
 
 def _layer(arguments: _Arguments) -> None:

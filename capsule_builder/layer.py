@@ -66,7 +66,10 @@ def write_layer(
             last = entry.path
             line = write_entry(writer, entry, progress)
             if parent := nesting.parent(line):
-                raise refusal("path-nesting", f"Path is both a {parent[0].kind} and a directory: {parent[0].path}")
+                message = (
+                    f"Path is both {contents.NOUN[parent[0].kind]} and a directory: {parent[0].path} (with {line.path})"
+                )
+                raise refusal("path-nesting", message, "Leave one of the two out.")
             listed(line.line())
     return digest.hexdigest()
 
