@@ -28,7 +28,7 @@ _EPILOG = """\
 example:
   $ caps_validate capsule.yml
   capsule.yml:12:11: error: dependencies.python: YAML reads 3.10 as the number 3.1; write "3.10"
-  capsule.yml:14:14: error: resources.cpu_quota: "80" is not a percentage; write "80%"
+  capsule.yml:15:14: error: resources.cpu_quota: "80" is not a percentage; write "80%"
 
 exit status:
   0  every file is valid (warnings do not count)

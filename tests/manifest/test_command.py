@@ -145,7 +145,7 @@ def test_a_wrong_command_line_is_two(arguments: list[str], tmp_path: Path) -> No
 def test_help_and_version_are_there(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for word in (b"example:", b"exit status:", b"capsule.yml:14:14: error: ", b"--print-schema", b"docs/manifest.md"):
+    for word in (b"example:", b"exit status:", b"capsule.yml:15:14: error: ", b"--print-schema", b"docs/manifest.md"):
         assert word in done.stdout
     assert run("--version", cwd=tmp_path).stdout == f"caps_validate {capsule_builder.__version__}\n".encode()
 
