@@ -173,11 +173,9 @@ def test_some_python_was_tried() -> None:
 # Bazel
 
 
-def workspace(place: Path) -> Path:
-    """A workspace of a user, with the application as its package ``app``."""
-    source.write(place / "app")
-    (place / "WORKSPACE").write_text(
-        f"""\
+def workspace_file() -> str:
+    """The WORKSPACE of a user, who has this checkout as ``@rules_capsule``."""
+    return f"""\
 workspace(name = "matrix")
 
 local_repository(
@@ -191,7 +189,12 @@ rules_capsule_dependencies()
 
 rules_capsule_toolchains()
 """
-    )
+
+
+def workspace(place: Path) -> Path:
+    """A workspace of a user, with the application as its package ``app``."""
+    source.write(place / "app")
+    (place / "WORKSPACE").write_text(workspace_file())
     return place
 
 
