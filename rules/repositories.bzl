@@ -18,4 +18,4 @@ def rules_capsule_dependencies(interpreter = ""):
 # buildifier: disable=unnamed-macro
 def rules_capsule_toolchains():
     """Registers the default toolchain. A toolchain that is registered before it has precedence."""
-    native.register_toolchains("@rules_capsule//rules/default_toolchain:toolchain")
+    native.register_toolchains("@rules_capsule//rules:python_toolchain")

@@ -42,6 +42,11 @@ def test_a_change_of_the_application_leaves_the_layers_alone(built: Bazel) -> No
         main.write_text(before)
 
 
+def test_a_new_time_alone_runs_nothing(built: Bazel) -> None:
+    built.run("build", "//layers:capsule", "--stamp", env={"SOURCE_DATE_EPOCH": "1000000000"})
+    assert not built.actions("//layers:capsule", "--stamp")
+
+
 def test_a_stamp_alone_packs_nothing(built: Bazel) -> None:
     built.build("//layers:capsule", "--nostamp")
     assert built.actions("//layers:capsule", "--stamp") == {"Assembling capsule //layers:capsule": 1}

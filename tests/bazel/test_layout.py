@@ -86,3 +86,11 @@ def test_a_capsule_is_its_own_layer_its_manifest_and_its_layers(bazel: Bazel) ->
     assert listing["whole/in/three.sh"] == "exec"
     assert listing["opt/app/current"] == "-> main.sh"
     assert listing["two/note.txt"] == "file"
+
+
+def test_a_layer_may_be_empty(bazel: Bazel) -> None:
+    assert bazel.listing("//refusals:empty") == {}
+
+
+def test_a_source_directory_is_refused(bazel: Bazel) -> None:
+    assert "Not a regular file, but a directory: directory" in bazel.refuses("//refusals:source_directory")

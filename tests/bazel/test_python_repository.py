@@ -14,7 +14,7 @@ import pytest
 
 from tests.bazel.harness import Bazel
 
-TARGET = "@rules_capsule//rules/default_toolchain:builder"
+TARGET = "@rules_capsule//rules/python:builder"
 
 
 @pytest.fixture
@@ -59,3 +59,9 @@ def test_without_any_installer_the_remedy_is_told(
     said = bazel.refuses(TARGET, f"--repo_env=CAPSULE_PYTHON={without_pip}", f"--repo_env=PATH={path_of(tmp_path)}")
     assert "It has no pip, and neither pip3 nor uv is on PATH" in said
     assert "apt-get install python3-pip" in said
+
+
+def test_nothing_is_looked_for_or_installed_when_no_target_needs_it(bazel: Bazel) -> None:
+    broken = "--repo_env=CAPSULE_PYTHON=/bin/true"
+    bazel.build("//programs:count", broken)  # a py_binary, for which Bazel goes through all toolchains
+    bazel.build("//apps/one:capsule", broken, "--extra_toolchains=//custom:toolchain")
