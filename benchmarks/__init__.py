@@ -1,0 +1,1 @@
+"""Every figure that the README states comes out of here (``./dev bench``)."""
