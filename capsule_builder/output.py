@@ -18,7 +18,7 @@ class NewFile:
     def __init__(self, path: str) -> None:
         self._path = path
         directory, name = os.path.split(path)
-        fd, self._partial = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".partial", dir=directory or ".")
+        fd, self._partial = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".partial", dir=directory or ".")
         self.file: BinaryIO = os.fdopen(fd, "w+b")
         self._done = False
 
@@ -40,4 +40,5 @@ class NewFile:
         if not self._done:
             with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
                 self.file.close()
-            os.unlink(self._partial)
+            with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
+                os.unlink(self._partial)

@@ -1,8 +1,8 @@
-"""Patterns as in ``.gitignore``, for ``.capsuleignore`` and for ``executables`` (gitignore(5)).
+r"""Patterns as in ``.gitignore``, for ``.capsuleignore`` and for ``executables`` (gitignore(5)).
 
 git's own matching (``dir.c`` and ``wildmatch.c``), as regular expressions over bytes. Checked against git itself, which
-is why PyPI ``pathspec`` is not used here: it raises for ``[z-a]`` and ``a\\``, strips tabs, and does not know
-``[[:alpha:]]``, ``[a\\]]`` or ``a**/b``.
+is why PyPI ``pathspec`` is not used here: it raises for ``[z-a]`` and ``a\``, strips tabs, and does not know
+``[[:alpha:]]``, ``[a\]]`` or ``a**/b``.
 """
 
 from __future__ import annotations
