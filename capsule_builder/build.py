@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from capsule_builder import capsule
 from capsule_builder.archive.members import DEFAULT_LEVEL
-from capsule_builder.contents import MANIFEST_NAME
+from capsule_builder.contents import MANIFEST_NAME, shown
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 from capsule_builder.manifest import Manifest, load
@@ -41,7 +41,7 @@ class Built:
     archive_sha256: str | None
     size: int
     files: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Problem, ...]
 
 
 def build_from_directory(
@@ -65,21 +65,24 @@ def build_from_directory(
         OSError: the archive cannot be written. Nothing is left behind, and an older file of that name is as it was.
     """
     manifest, manifest_bytes, warnings, tree = _inputs(source, manifest_path)
-    place = os.path.dirname(output) if output else "."
+    place = os.path.dirname(output or "") or "."
     _check_output(tree, output or capsule.archive_name(manifest.name, "0" * 64))
 
     with contextlib.ExitStack() as stack:
-        files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile(dir=place or ".")) for _ in range(3)))
+        stack.enter_context(_named(output or place))
+        files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in range(3)))
         told = stack.enter_context(progress(tree.size)) if progress else None
         entries = tree.entries(manifest_bytes, Patterns(manifest.executables), warnings)
         write_layer(entries, files, level=level, jobs=jobs, progress=told)
 
         layers = [capsule.Layer(APP_LAYER, source, files)]
-        merged = capsule.merge(layers, manifest)
+        merged = capsule.merge(layers, manifest, scratch=place)
         digest = hashlib.sha256() if hash_archive else None
         archive = output or capsule.archive_name(manifest.name, merged.id)
         new = stack.enter_context(NewFile(archive))
-        capsule.write_archive(new.file, merged, layers, manifest, level=level, build=build, digest=digest)
+        capsule.write_archive(
+            new.file, merged, layers, manifest, level=level, build=build, digest=digest, scratch=place
+        )
         new.commit()
     return Built(
         id=merged.id,
@@ -93,17 +96,17 @@ def build_from_directory(
     )
 
 
-def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[str], directory.Tree]:
+def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[Problem], directory.Tree]:
     """The checked manifest, its bytes, the warnings so far, and the tree; or all that is wrong with any of them."""
     problems: list[Problem] = []
-    warnings: list[str] = []
+    warnings: list[Problem] = []
     manifest: Manifest | None = None
     tree: directory.Tree | None = None
     manifest_bytes = b""
     try:
         manifest_bytes = read_manifest(manifest_path)
         manifest, found = load(manifest_bytes, manifest_path)
-        warnings += [problem.message for problem in found]
+        warnings += found
     except CapsuleError as error:
         problems += error.problems
     try:
@@ -117,24 +120,39 @@ def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[str]
         raise CapsuleError(problems)
     replaced = os.path.join(source, MANIFEST_NAME)
     if tree.manifest_there and not (os.path.exists(replaced) and os.path.samefile(replaced, manifest_path)):
-        warnings.append(f"{replaced} is left out: {manifest_path} takes its place as {MANIFEST_NAME}")
+        message = f"{shown(replaced)} is left out: {shown(manifest_path)} takes its place as {MANIFEST_NAME}"
+        warnings.append(Problem("manifest-replaced", message))
     return manifest, manifest_bytes, warnings, tree
+
+
+@contextlib.contextmanager
+def _named(output: str) -> Iterator[None]:
+    """Names the output in errors of the system, which know of temporary files or of nothing."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = output
+        raise
 
 
 def _check_output(tree: directory.Tree, output: str) -> None:
     """Refuses a place where the archive would become part of the tree that it is built from."""
     place = os.path.dirname(output) or "."
     if os.path.isdir(output):
-        raise refusal("output-directory", f"Output is a directory: {output}", "Name a file in it.")
+        raise refusal("output-directory", f"Output is a directory: {shown(output)}", "Name a file in it.")
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise refusal("output-special", f"Output is not a regular file: {shown(output)}", "Name another.")
     if not os.path.isdir(place):
-        raise refusal("output-missing", f"Output directory not found: {place}", "Make it first, or name another.")
+        raise refusal(
+            "output-missing", f"Output directory not found: {shown(place)}", "Make it first, or name another."
+        )
     relative = os.path.relpath(os.path.realpath(place), os.path.realpath(tree.root))
     if relative != os.pardir and not relative.startswith(os.pardir + os.sep):
         path = os.path.normpath(os.path.join(relative, os.path.basename(output)))
         if not tree.ignored(path):
             raise refusal(
                 "output-inside",
-                f"Output lies inside the source directory: {output}",
+                f"Output lies inside the source directory: {shown(output)}",
                 "It would become part of the next capsule. Give --output another place, or exclude it in"
                 " .capsuleignore (for instance: /capsule-*.tar.gz).",
             )

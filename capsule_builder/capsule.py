@@ -44,7 +44,7 @@ class Merged:
     listing: BinaryIO
     id: str
     files: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ def stored(file: BinaryIO) -> Content:
     return Stored(file, file.seek(0, os.SEEK_END))
 
 
-def merge(layers: Sequence[Layer], manifest: Manifest) -> Merged:
+def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = None) -> Merged:
     """The capsule's listing and ID, checked against the manifest.
+
+    The listing becomes a file without a name in the directory ``scratch`` (default: the system's for such).
 
     Raises:
         CapsuleError: layers disagree, a link leads nowhere, an entry point is missing, a file that the manifest names
@@ -74,11 +76,11 @@ def merge(layers: Sequence[Layer], manifest: Manifest) -> Merged:
     """
     crowded: set[str] = set()
     problems: list[Problem] = []
-    spool = _spool()
+    spool = _spool(scratch)
     spool.write(contents.LISTING_HEADER)
     spool.writelines(entry.line() for entry, _ in contents.merge([_owned(layer) for layer in layers], crowded))
     if crowded:
-        everything, spool = _entries(spool), _spool()
+        everything, spool = _entries(spool), _spool(scratch)
         spool.write(contents.LISTING_HEADER)
         spool.writelines(e.line() for e in everything if e.kind != "dir" or e.path not in crowded)
 
@@ -121,10 +123,10 @@ def missing_entrypoints(manifest: Manifest, paths: Iterator[str]) -> list[Proble
     ]
 
 
-def venv_warnings(manifest: Manifest, has_venv: bool) -> list[str]:
+def venv_warnings(manifest: Manifest, has_venv: bool) -> list[Problem]:
     """The warning for a Python application that brings no Python environment."""
     if manifest.entrypoint.endswith(".py") and not has_venv:
-        return ["Python entrypoint found but no venv included"]
+        return [Problem("venv-missing", "Python entrypoint found but no venv included")]
     return []
 
 
@@ -137,16 +139,17 @@ def write_archive(
     level: int = DEFAULT_LEVEL,
     build: BuildFacts = metadata.UNSTAMPED,
     digest: hashlib._Hash | None = None,
+    scratch: str | None = None,
 ) -> bytes:
     """Writes the archive to ``out`` (empty, unbuffered or not) and gives the bytes of its metadata.
 
     The layers' fragments are copied as they are, by the kernel where it can; when ``digest`` is given it is fed
-    everything that is written.
+    everything that is written. ``scratch`` is the directory for the index while it is put together.
 
     Raises:
         OSError: the archive cannot be written.
     """
-    index = _spool()
+    index = _spool(scratch)
     index.write(b"# capsule-index v1\n")
     facts = [_index_layer(layer, index) for layer in layers]
     document = metadata.encode(
@@ -247,6 +250,6 @@ def _sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _spool() -> BinaryIO:
+def _spool(directory: str | None) -> BinaryIO:
     """A temporary file without a name."""
-    return tempfile.TemporaryFile()
+    return tempfile.TemporaryFile(dir=directory)

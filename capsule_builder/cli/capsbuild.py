@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 from capsule_builder import __version__
@@ -13,7 +12,8 @@ from capsule_builder.archive.members import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, 
 from capsule_builder.build import Built, build_from_directory
 from capsule_builder.cli import report
 from capsule_builder.cli.progress import bar
-from capsule_builder.errors import CapsuleError
+from capsule_builder.contents import shown
+from capsule_builder.errors import Problem
 from capsule_builder.metadata import UNSTAMPED, short_id
 from capsule_builder.stamp import from_environment
 
@@ -44,19 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                 progress=None if arguments.quiet else bar,
             )
     except report.Stopped as stopped:
-        print("ERROR: Stopped; nothing was written.", file=sys.stderr)
+        report.error(Problem("stopped", "Stopped; nothing was written."))
         return stopped.code
     for warning in built.warnings if built else ():
         report.warning(warning)
     for problem in problems:
         report.error(problem)
+    told = True
     if arguments.json:
-        print(json.dumps(_document(built) if built else _failure(CapsuleError(problems)), ensure_ascii=False))
+        told = report.result(json.dumps(_document(built) if built else _failure(problems)))
     elif built and not arguments.quiet:
-        print(f"✅ Capsule built successfully: {built.archive}")
-        print(f"   BUILD_SHA: {built.id}")
-        print(f"   Size: {built.size / 1e6:.2f} MB")
-    return 0 if built else 1
+        told = report.result(
+            f"✅ Capsule built successfully: {shown(built.archive)}",
+            f"   BUILD_SHA: {built.id}",
+            f"   Size: {built.size / 1e6:.2f} MB",
+        )
+    return 0 if built and told else 1
 
 
 def _document(built: Built) -> dict[str, object]:
@@ -69,12 +72,12 @@ def _document(built: Built) -> dict[str, object]:
         "archive_sha256": built.archive_sha256,
         "size": built.size,
         "files": built.files,
-        "warnings": list(built.warnings),
+        "warnings": [str(warning) for warning in built.warnings],
     }
 
 
-def _failure(error: CapsuleError) -> dict[str, object]:
-    return {"errors": [{"code": problem.code, "message": str(problem)} for problem in error.problems]}
+def _failure(problems: Sequence[Problem]) -> dict[str, object]:
+    return {"errors": [{"code": problem.code, "message": str(problem)} for problem in problems]}
 
 
 def _parser() -> argparse.ArgumentParser:

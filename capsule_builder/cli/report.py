@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
+from capsule_builder.contents import shown
 from capsule_builder.errors import CapsuleError, Problem
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
@@ -22,27 +26,51 @@ class Stopped(Exception):
 
 def prepare() -> None:
     """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller; the next file that is opened must not become it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
     def stop(number: int, _frame: object) -> NoReturn:
+        for other in _STOPPING:  # what is being cleared away is cleared away
+            signal.signal(other, signal.SIG_IGN)
         raise Stopped(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPPING:
         with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
-            signal.signal(number, stop)
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells' background jobs have it
+                signal.signal(number, stop)
 
 
-def warning(message: str) -> None:
-    """Prints a warning."""
-    print(f"WARNING: {message}", file=sys.stderr)
+def result(*lines: str) -> bool:
+    """Prints the result; False, with an error, when nobody can take it."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as failed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again when it ends
+        reason = failed.strerror or str(failed)
+        error(Problem("stdout", f"Cannot write to standard output: {reason}", "The work itself was done."))
+        return False
+    return True
+
+
+def warning(problem: Problem) -> None:
+    """Prints a warning; those with a place in a file speak like a compiler, by themselves."""
+    _say("WARNING", problem)
 
 
 def error(problem: Problem) -> None:
     """Prints one problem; those with a place in a file speak like a compiler, by themselves."""
-    text = str(problem)
-    print(text if hasattr(problem, "line") else f"ERROR: {text}", file=sys.stderr)
+    _say("ERROR", problem)
+
+
+def _say(kind: str, problem: Problem) -> None:
+    with contextlib.suppress(OSError):  # nobody listens; the exit status still says it
+        print(problem if hasattr(problem, "line") else f"{kind}: {problem}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -58,5 +86,5 @@ def refusals(doing: str) -> Iterator[list[Problem]]:
         problems += refused.problems
     except OSError as failed:
         reason = failed.strerror or str(failed)
-        where = f" ({failed.filename})" if failed.filename else ""
+        where = f" ({shown(os.fsdecode(failed.filename))})" if failed.filename else ""
         problems.append(Problem("system", f"{doing}: {reason}{where}", "Nothing was written."))

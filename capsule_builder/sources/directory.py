@@ -43,7 +43,7 @@ class Tree:
         yield from self.links
         yield from self.empty
 
-    def entries(self, manifest: bytes, executables: Patterns, warnings: list[str]) -> Iterator[Entry]:
+    def entries(self, manifest: bytes, executables: Patterns, warnings: list[Problem]) -> Iterator[Entry]:
         """The entries in path order, with ``manifest`` as ``capsule.yml``.
 
         Files are opened and read one at a time, as the entries are asked for. Adds to ``warnings`` what the reader
@@ -224,14 +224,15 @@ def _unopenable(paths: list[str], top: int) -> Iterator[Problem]:
             yield from error.problems
 
 
-def _dropped(paths: list[str]) -> str:
+def _dropped(paths: list[str]) -> Problem:
     """The warning for executable bits that the content does not bear out."""
     named = ", ".join(shown(path) for path in paths[:_MAX_SHOWN])
     more = f" and {len(paths) - _MAX_SHOWN} more" if len(paths) > _MAX_SHOWN else ""
     lines = "".join(f"\n    - {_pattern(path)}" for path in paths[:_MAX_SHOWN])
-    return (
-        f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}\n"
-        f"  If they are to be executable, add to the manifest:\n  executables:{lines}"
+    return Problem(
+        "executable-dropped",
+        f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}",
+        f"If they are to be executable, add to the manifest:\n  executables:{lines}",
     )
 
 
