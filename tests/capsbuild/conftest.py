@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,3 +41,13 @@ def refused(app: Path, out: Path) -> Refused:
         assert snapshot(out) == before
 
     return run
+
+
+@pytest.fixture
+def held_back(tmp_path: Path) -> Iterator[list[str]]:
+    """What goes before a command so that permissions hold for root as well."""
+    drop = "-dac_override,-dac_read_search"
+    yield ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"] if os.geteuid() == 0 else []
+    for path in tmp_path.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o700)

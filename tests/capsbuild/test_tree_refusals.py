@@ -9,7 +9,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -245,16 +245,6 @@ def test_a_path_of_4095_bytes_is_taken(app: Path, out: Path) -> None:
 
 
 # Files that cannot be read, or not in peace
-
-
-@pytest.fixture
-def held_back(app: Path) -> Iterator[list[str]]:
-    """What goes before a command so that permissions hold for root as well."""
-    drop = "-dac_override,-dac_read_search"
-    yield ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"] if os.geteuid() == 0 else []
-    for path in app.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(0o700)
 
 
 def test_unreadable_files_are_all_named_at_once(app: Path, refused: Refused, held_back: list[str]) -> None:
