@@ -4,7 +4,7 @@
 _PACKAGES = ["deflate", "pathspec", "pyyaml"]
 
 _PROBE = """
-import importlib.util, os, sys
+import importlib.util, sys
 own = sys.prefix == sys.base_prefix
 base = sys.executable if own else getattr(sys, "_base_executable", None) or sys.executable
 print("%d.%d" % sys.version_info[:2], int(sys.version_info >= (3, 10)), int(importlib.util.find_spec("pip") is not None))

@@ -18,6 +18,7 @@ class Bazel:
         self.workspace = workspace
         self.output_base = output_base
         self._startup = ["--nohome_rc", "--nosystem_rc", "--max_idle_secs=60", f"--output_base={output_base}"]
+        # Debian's own file says where Bazel's installation lies; its Bazel does not start without it.
         if (debian := pathlib.Path("/etc/bazel/bazelrc")).exists():
             self._startup.append(f"--bazelrc={debian}")
         self._log = output_base.parent / "execution.json"
