@@ -30,11 +30,13 @@ def from_status(text: str) -> BuildFacts:
 def _moment(seconds: str) -> str:
     """RFC 3339, in UTC, to the second."""
     try:
+        if not (seconds.isascii() and seconds.isdigit()):
+            raise ValueError
         moment = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise refusal(
             "stamp-time",
-            f"SOURCE_DATE_EPOCH is not a time: {seconds!r}",
+            f"SOURCE_DATE_EPOCH is not a time: {seconds[:60]!r}",
             "Set it to a number of seconds since 1970-01-01 UTC, or unset it.",
         ) from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
