@@ -18,19 +18,10 @@ HERE = pathlib.Path(__file__).parent
 RELEASE = ("BUILD", "WORKSPACE", "MODULE.bazel", "WORKSPACE.bzlmod", "capsule_builder", "requirements", "rules")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            # One Bazel server for all tests of this directory, also under `pytest -n N --dist loadgroup`.
-            item.add_marker(pytest.mark.xdist_group("bazel"))
-            item.add_marker(pytest.mark.timeout(300))
-
-
 @pytest.fixture(scope="session")
 def bazel() -> Iterator[Bazel]:
     """The test workspace, fresh from the repository; what Bazel fetched and built for it stays for the next session."""
-    if not shutil.which("bazel"):
-        pytest.skip("bazel is not installed (Debian: apt-get install bazel-bootstrap)")
+    assert shutil.which("bazel"), "bazel is not installed (Debian: apt-get install bazel-bootstrap)"
     root = REPOSITORY / ".dev" / "bazel-tests" / os.environ.get("PYTEST_XDIST_WORKER", "main")
     for name in RELEASE:
         subprocess.run(["rm", "-rf", root / "rules_capsule" / name], check=True)

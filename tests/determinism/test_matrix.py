@@ -17,8 +17,7 @@ import pytest
 from tests.bazel.harness import REPOSITORY, Bazel
 from tests.determinism import casd, pythons, source
 
-# One Bazel at a time, and its fixtures made once.
-pytestmark = [pytest.mark.xdist_group("determinism"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tests.determinism.test_matrix import Made, capsbuild, made, workspace_file
 
 TREE = REPOSITORY / ".dev" / "real_tree"
 
-pytestmark = [pytest.mark.xdist_group("determinism"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 MANIFEST = "name: real-tree\nversion: 1.0.0\nentrypoint: django/__main__.py\n"
 BUILD = """\

@@ -18,7 +18,7 @@ from tests.examples.metacog_service import BRIDGE, CORE, running
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.xdist_group("example"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
