@@ -49,16 +49,21 @@ def _is_elf_program(head: bytes, read_at: ReadAt) -> bool:
     if size < minimum or table >= 1 << 62:
         return False
     headers = read_at(min(size * count, _MAX_TABLE), table)
+    pie: bool | None = None  # as the first PT_DYNAMIC says; there is one at most, and thousands would cost minutes
     for start in range(0, len(headers) - minimum + 1, size):
         segment, offset, length = struct.unpack_from(fields, headers, start)
         if segment == _PT_INTERP:
             return True
-        if segment == _PT_DYNAMIC and offset < 1 << 62:
-            dynamic = read_at(min(length, _MAX_TABLE), offset)
-            usable = len(dynamic) - len(dynamic) % struct.calcsize(word)
-            for tag, value in struct.iter_unpack(word, dynamic[:usable]):
-                if tag == _DT_NULL:
-                    break
-                if tag == _DT_FLAGS_1 and value & _DF_1_PIE:
-                    return True
+        if segment == _PT_DYNAMIC and pie is None:
+            pie = offset < 1 << 62 and _is_pie(read_at(min(length, _MAX_TABLE), offset), word)
+    return pie is True
+
+
+def _is_pie(dynamic: bytes, word: str) -> bool:
+    usable = len(dynamic) - len(dynamic) % struct.calcsize(word)
+    for tag, value in struct.iter_unpack(word, dynamic[:usable]):
+        if tag == _DT_NULL:
+            break
+        if tag == _DT_FLAGS_1 and value & _DF_1_PIE:
+            return True
     return False
