@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,22 +62,14 @@ def test_every_file_is_checked_whatever_the_others_are(app: Path) -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_an_error(app: Path) -> None:
-    (app / "capsule.yml").chmod(0)
-    done = run("capsule.yml", cwd=app)
+def test_a_file_that_cannot_be_opened_is_an_error(app: Path) -> None:
+    # Permissions would not stop root; a link to itself stops everybody.
+    (app / "loop.yml").symlink_to("loop.yml")
+    done = run("loop.yml", "capsule.yml", cwd=app)
     assert (done.returncode, done.stderr) == (1, b"")
-    assert done.stdout == b"capsule.yml: error: cannot be read: Permission denied; check that you may read it\n"
-
-
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
-def test_a_file_that_fails_while_it_is_read_is_an_error(app: Path) -> None:
-    done = run("/proc/self/mem", "capsule.yml", cwd=app)
-    assert (done.returncode, done.stderr) == (1, b"")
-    assert done.stdout.splitlines() == [
-        b"/proc/self/mem: error: cannot be read: Input/output error; check that you may read it",
-        b"capsule.yml: ok",
-    ]
+    first, last = done.stdout.splitlines()
+    assert re.fullmatch(rb"loop\.yml: error: cannot be read: .*; check that you may read it", first)
+    assert last == b"capsule.yml: ok"
 
 
 def test_warnings_are_shown_and_do_not_fail(app: Path) -> None:
@@ -165,6 +158,8 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "long.yml").write_text("".join(f"k{i}: 1\n" for i in range(100)))
     arguments = [*COMMAND, *["long.yml"] * 100]
     env = {**os.environ, "PYTHONPATH": PACKAGE_ROOT}
+    # Unbuffered, Python itself would swallow the broken pipe.
+    env.pop("PYTHONUNBUFFERED", None)
     with subprocess.Popen(arguments, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
