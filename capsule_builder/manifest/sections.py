@@ -186,10 +186,9 @@ def read_integer(node: Node, field: str, least: int, most: int, report: Report) 
             return number
         message, remedy = f"{quoted(node.text)} is text, and must be a number", f"write {number} without quotes"
     else:
-        written = "is empty" if _is_empty(node) else f"{shown(node.text)} is not {wanted}"
-        message, remedy = (
-            written,
-            f"write one in plain digits, such as {min(512, most)}" if number is None else "choose one in that range",
+        message = "is empty" if _is_empty(node) else f"{shown(node.text)} is not {wanted}"
+        remedy = (
+            f"write one in plain digits, such as {min(512, most)}" if number is None else "choose one in that range"
         )
     report.error(node.position, "not-a-number", field, message, remedy)
     return None
