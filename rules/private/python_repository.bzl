@@ -1,7 +1,7 @@
 """The repository `@rules_capsule_python`: an interpreter of the host, and the packages that the builder imports."""
 
 # Of the packages in the lock, those that actions import.
-_PACKAGES = ["deflate", "pathspec", "pyyaml"]
+_PACKAGES = ["deflate", "pyyaml"]
 
 _PROBE = """
 import importlib.util, sys
@@ -25,7 +25,6 @@ _BUILD = """filegroup(
     srcs = glob([
         "site/deflate/*.py",
         "site/deflate/*.so",
-        "site/pathspec/**/*.py",
         "site/yaml/*.py",
     ]),
     visibility = ["//visibility:public"],
