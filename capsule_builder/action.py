@@ -116,20 +116,23 @@ def _on_disk(file: str) -> str:
 
 
 def _layer(arguments: _Arguments) -> None:
+    listed = _listed(arguments)
     patterns, manifest = list(arguments.options["--executable"]), None
-    if arguments.one("--manifest"):
+    if path := arguments.one("--manifest"):
         from capsule_builder.manifest import load
         from capsule_builder.sources.files import read_manifest
 
-        manifest = read_manifest(arguments.one("--manifest"))
-        patterns += load(manifest, arguments.one("--manifest"))[0].executables
+        manifest = read_manifest(path)
+        patterns += load(manifest, path)[0].executables
+        if replaced := listed.replaces(manifest):
+            _say(f"WARNING: {replaced} is left out: {path} takes its place as capsule.yml")
     with (
         open(arguments.one("--fragment"), "wb") as fragment,
         open(arguments.one("--contents"), "wb") as contents,
         open(arguments.one("--index"), "wb") as index,
     ):
         write_layer(
-            _listed(arguments).entries(Patterns(patterns), manifest),
+            listed.entries(Patterns(patterns), manifest),
             LayerFiles(fragment, contents, index),
             level=int(arguments.one("--level")),
             jobs=min(default_jobs(), _MAX_JOBS),

@@ -54,6 +54,7 @@ class Tree:
         """
         links, empty = self.links, frozenset(self.empty)
         dropped: list[str] = []
+        libraries: list[str] = []
         paths = sorted({*self.paths(), MANIFEST_NAME})
         top = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -73,7 +74,7 @@ class Tree:
                     try:
                         executable = file.program or executables.match(path)
                         if file.status.st_mode & stat.S_IXUSR and not executable:
-                            dropped.append(path)
+                            (libraries if file.elf else dropped).append(path)
                         yield File(path, executable, file)
                     finally:
                         os.close(file.fd)
@@ -81,6 +82,8 @@ class Tree:
             os.close(top)
         if dropped:
             warnings.append(_dropped(dropped))
+        if libraries:
+            warnings.append(_dropped_from_libraries(libraries))
 
 
 def scan(root: str) -> tuple[Tree, list[Problem]]:
@@ -233,6 +236,16 @@ def _dropped(paths: list[str]) -> Problem:
         "executable-dropped",
         f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}",
         f"If they are to be executable, add to the manifest:\n  executables:{lines}",
+    )
+
+
+def _dropped_from_libraries(paths: list[str]) -> Problem:
+    """The same for shared libraries, which every wheel has: one line, however many there are."""
+    named = shown(paths[0]) if len(paths) == 1 else f"{len(paths)} shared libraries ({shown(paths[0])} …)"
+    return Problem(
+        "executable-dropped",
+        f"Executable bit dropped, for a shared library needs none: {named}",
+        'If it is to be kept, add to the manifest:\n  executables:\n    - "*.so"\n    - "*.so.*"',
     )
 
 

@@ -68,6 +68,11 @@ class FileList:
             elif path not in above:
                 yield Directory(path)
 
+    def replaces(self, manifest: bytes) -> str | None:
+        """The file whose place ``manifest`` takes as ``capsule.yml``, if there is one that differs from it."""
+        file = self.files.get(MANIFEST_NAME)
+        return file if file is not None and _digest(file) != hashlib.sha256(manifest).digest() else None
+
     def _taken(self, path: str, what: str, others: Mapping[str, str]) -> bool:
         if path in others:
             self._conflict(path, others[path], what)

@@ -43,6 +43,11 @@ class OpenFile:
         except OSError as error:
             raise unreadable(self.path, error) from error
 
+    @property
+    def elf(self) -> bool:
+        """Whether it is an ELF file of any kind."""
+        return os.pread(self.fd, 4, 0) == b"\x7fELF"
+
     def chunks(self) -> Iterator[bytes]:
         """The bytes, in pieces of at most 1 MiB.
 

@@ -186,3 +186,11 @@ def test_source_date_epoch_is_the_time_of_a_stamp(bazel: Bazel) -> None:
         assert "2001-09-09T01:46:40Z" in build_facts(bazel, "apps/one:stamped").values()
     finally:
         (bazel.workspace / "apps/one/note.txt").write_text("note\n")
+
+
+def test_the_manifest_takes_the_place_of_another_capsule_yml_and_says_so(bazel: Bazel) -> None:
+    said = bazel.build("//conflicts:two_manifests")
+    assert "WARNING: conflicts/a.txt is left out: conflicts/capsule.yml takes its place as capsule.yml" in said
+    archive = bazel.output("//conflicts:two_manifests.tar.gz")
+    packed = subprocess.run(["tar", "xzOf", archive, "capsule.yml"], check=True, stdout=subprocess.PIPE).stdout
+    assert packed == (bazel.workspace / "conflicts/capsule.yml").read_bytes()

@@ -227,6 +227,20 @@ def test_only_ten_dropped_bits_are_named(app: Path, out: Path) -> None:
     assert err.count("    - ") == 10
 
 
+def test_shared_libraries_take_one_line_however_many_they_are(app: Path, out: Path) -> None:
+    library = bytes.fromhex("7f454c4602010100") + bytes(8) + bytes.fromhex("03003e0001000000") + bytes(40)
+    write(app, {"venv/x": "", "data": "data"})
+    for name in ("lib/a.so", "lib/b.so.1", "data"):
+        (app / name).parent.mkdir(exist_ok=True)
+        (app / name).write_bytes(b"data" if name == "data" else library)
+        (app / name).chmod(0o755)
+    err = build(app, out).err
+    assert f"WARNING: {DROPPED}data\n" in err
+    assert "WARNING: Executable bit dropped, for a shared library needs none: 2 shared libraries (lib/a.so …)\n" in err
+    (app / "capsule.yml").write_bytes(MANIFEST + err.rpartition("manifest:\n  ")[2].replace("\n  ", "\n").encode())
+    assert "shared" not in build(app, out).err
+
+
 # Usage
 
 
