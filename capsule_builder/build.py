@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from capsule_builder import capsule
 from capsule_builder.archive.members import DEFAULT_LEVEL
-from capsule_builder.contents import MANIFEST_NAME, shown
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 from capsule_builder.manifest import Manifest, load
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
 from capsule_builder.output import NewFile
+from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources import directory
 from capsule_builder.sources.files import read_manifest

@@ -16,7 +16,9 @@ from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import LayerFiles, write_entry
+from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
+from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME
 from capsule_builder.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = 
                 problems.append(_not_executable(entry.path, layers))
         has_venv = has_venv or entry.path.startswith("venv/")
     if links:
-        problems += contents.links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(spool)))
+        problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(spool)))
     problems += missing_entrypoints(manifest, (entry.path for entry in _entries(spool) if entry.kind != "dir"))
     if problems:
         raise CapsuleError(problems)
@@ -169,9 +171,9 @@ def write_archive(
             digest.update(data)
 
     head = [
-        (contents.METADATA_NAME, Bytes(document)),
-        (contents.CONTENTS_NAME, stored(merged.listing)),
-        (contents.INDEX_NAME, stored(index)),
+        (METADATA_NAME, Bytes(document)),
+        (CONTENTS_NAME, stored(merged.listing)),
+        (INDEX_NAME, stored(index)),
     ]
     with MemberWriter(put, level=level) as writer:
         for path, content in head:

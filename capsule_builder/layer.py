@@ -13,6 +13,8 @@ from capsule_builder.archive.members import DEFAULT_LEVEL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Entry, File, Symlink
 from capsule_builder.errors import refusal
+from capsule_builder.links import link_problem
+from capsule_builder.paths import path_problem
 
 Progress = Callable[[int], object]
 """Told of every piece of content that has been read, in bytes."""
@@ -105,9 +107,9 @@ def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) ->
 
 
 def _check(entry: Entry, last: str) -> None:
-    problem = contents.path_problem(entry.path)
+    problem = path_problem(entry.path)
     if not problem and isinstance(entry, Symlink):
-        problem = contents.link_problem(entry.path, entry.target)
+        problem = link_problem(entry.path, entry.target)
     if problem:
         raise refusal(problem.code, problem.message, problem.remedy)
     if entry.path <= last:

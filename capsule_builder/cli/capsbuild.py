@@ -12,9 +12,9 @@ from capsule_builder.archive.members import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, 
 from capsule_builder.build import Built, build_from_directory
 from capsule_builder.cli import report
 from capsule_builder.cli.progress import bar
-from capsule_builder.contents import shown
 from capsule_builder.errors import Problem
 from capsule_builder.metadata import UNSTAMPED, short_id
+from capsule_builder.paths import shown
 from capsule_builder.stamp import from_environment
 
 _EPILOG = """\

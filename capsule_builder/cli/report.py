@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-from capsule_builder.contents import shown
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.paths import shown
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

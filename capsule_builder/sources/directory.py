@@ -9,10 +9,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from capsule_builder import contents
-from capsule_builder.contents import MANIFEST_NAME, path_problem, shown
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.links import links_problems
+from capsule_builder.paths import MANIFEST_NAME, path_problem, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.files import open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, IgnoreRules
@@ -100,7 +100,7 @@ def scan(root: str) -> tuple[Tree, list[Problem]]:
     finally:
         os.close(walk.top)
     paths = [*walk.files, *walk.links, *(f"{path}/" for path in walk.empty), MANIFEST_NAME]
-    problems = walk.problems + contents.links_problems(walk.links, paths)
+    problems = walk.problems + links_problems(walk.links, paths)
     tree = Tree(root, walk.files, walk.links, walk.empty, walk.size, walk.manifest_there, walk.ignored)
     return tree, sorted(problems, key=lambda problem: problem.message)
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from capsule_builder.contents import MANIFEST_NAME, path_problem, shown
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.paths import MANIFEST_NAME, path_problem, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.files import open_regular
 

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capsule_builder.contents import shown
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.modes import is_program
+from capsule_builder.paths import shown
 
 _CHUNK = 1 << 20
 _MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it

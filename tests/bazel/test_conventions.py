@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -99,10 +98,7 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
 
 
 def test_buildifier_has_nothing_to_say() -> None:
-    local = REPOSITORY / ".dev/node_modules/.bin/buildifier"
-    buildifier = str(local) if local.exists() else shutil.which("buildifier")
-    if not buildifier:
-        pytest.skip("buildifier is not installed (./dev setup)")
+    buildifier = str(REPOSITORY / ".dev/node_modules/.bin/buildifier")
     check = [buildifier, "-mode=check", "-lint=warn"]
     # The tests' workspace and the stand-ins for Debian are for Bazel 4, where sh_binary and py_binary are native.
     tests = [

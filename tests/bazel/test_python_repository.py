@@ -34,7 +34,9 @@ def path_of(tmp_path: pathlib.Path, *programs: str) -> str:
     directory = tmp_path / "path"
     directory.mkdir()
     for program in programs:
-        (directory / program).symlink_to(os.path.realpath(shutil.which(program) or pytest.skip(f"{program} is absent")))
+        found = shutil.which(program)
+        assert found, program
+        (directory / program).symlink_to(os.path.realpath(found))
     return str(directory)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule_builder.build import build_from_directory
-from capsule_builder.contents import path_problem
+from capsule_builder.paths import path_problem
 from tests.capsbuild.command import MANIFEST, capsbuild, write
 
 FILES: dict[str, bytes | str] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
@@ -16,6 +15,8 @@ from hypothesis import strategies as st
 from capsule_builder import contents
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
+from capsule_builder.links import link_problem, links_problems
+from capsule_builder.paths import path_problem
 
 A, B = "a" * 64, "b" * 64
 
@@ -62,7 +63,7 @@ PATHS = {
 
 @pytest.mark.parametrize(("path", "code"), PATHS.items(), ids=range(len(PATHS)))
 def test_the_rules_of_paths(path: str, code: str | None) -> None:
-    problem = contents.path_problem(path)
+    problem = path_problem(path)
     assert (problem and problem.code) == code
     if problem:
         assert problem.remedy
@@ -74,14 +75,14 @@ def test_the_rules_of_paths(path: str, code: str | None) -> None:
 @example("\x1b]0;title\x07")
 @example("a\u202eb\u2066")
 def test_a_message_of_any_path_is_harmless_to_a_terminal(path: str) -> None:
-    if problem := contents.path_problem(path):
+    if problem := path_problem(path):
         assert not re.search("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", problem.message)
 
 
 # The listing
 
 GOOD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(
-    lambda path: contents.path_problem(path) is None
+    lambda path: path_problem(path) is None
 )
 LISTED = st.one_of(
     st.builds(
@@ -161,7 +162,7 @@ def test_links_lead_where_the_kernel_says(described: dict[str, str]) -> None:
             ]
             if not directories and not names and relative != ".":
                 paths.append(relative + "/")
-        refused = {problem.message.split(": ")[1].split(" -> ")[0] for problem in contents.links_problems(links, paths)}
+        refused = {problem.message.split(": ")[1].split(" -> ")[0] for problem in links_problems(links, paths)}
         assert refused == {link for link in links if not stays_inside(root, link)}
 
 
@@ -194,7 +195,7 @@ def stays_inside(root: Path, link: str) -> bool:
 
 def test_the_interpreters_contract_is_the_one_absolute_target() -> None:
     good = "/opt/tori/python/3.11/bin/python3.11"
-    assert contents.link_problem("l", good) is None
+    assert link_problem("l", good) is None
     for bad in (
         good + "/",
         "/" + good,
@@ -204,13 +205,13 @@ def test_the_interpreters_contract_is_the_one_absolute_target() -> None:
         "/opt/tori/python/3.11/bin/../bin/python3.11",
         good + "\u0661",
     ):
-        problem = contents.link_problem("l", bad)
+        problem = link_problem("l", bad)
         assert problem and problem.code == "link-escape"
 
 
 def test_a_hundred_links_in_a_row_are_one_too_many_for_the_kernel_and_for_us() -> None:
     links = {f"l{number:03}": f"l{number + 1:03}" for number in range(100)} | {"l100": "file"}
-    problems = contents.links_problems(links, [*links, "file"])
+    problems = links_problems(links, [*links, "file"])
     assert [problem.code for problem in problems] == ["link-cycle"] * 61  # the kernel follows 40
 
 
@@ -268,9 +269,3 @@ def test_an_empty_directory_in_which_another_layer_has_something_is_crowded() ->
     )
     assert crowded == {"a"}
     assert [entry.path for entry in entries] == ["a", "a-b", "a/b", "b"]
-
-
-def test_the_digest_is_the_sha256_of_the_listing() -> None:
-    entries = [Listed("a", "file", A), Listed("b", "executable", A), Listed("c", "symlink", "a"), Listed("d", "dir")]
-    text = f"# capsule-contents v1\n{A}  a\n{A} *b\n# symlink\tc\ta\n# dir\td\n"
-    assert contents.listing_digest(entries) == hashlib.sha256(text.encode()).hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import subprocess
 import time
@@ -138,12 +137,8 @@ COMPILED: dict[str, tuple[list[str], bool]] = {
 @pytest.mark.parametrize("kind", COMPILED)
 def test_what_the_compiler_makes(tmp_path: Path, kind: str) -> None:
     options, expected = COMPILED[kind]
-    if not shutil.which("gcc"):
-        pytest.skip("no gcc here")
     (tmp_path / "a.c").write_text("int main(void) { return 0; }\n")
-    ran = subprocess.run(["gcc", *options, "-o", "out", "a.c"], cwd=tmp_path, capture_output=True, check=False)
-    if ran.returncode:
-        pytest.skip(f"this gcc cannot make {kind}")
+    subprocess.run(["gcc", *options, "-o", "out", "a.c"], cwd=tmp_path, check=True)
     assert program((tmp_path / "out").read_bytes()) is expected
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capsule_builder.archive import tar
-from capsule_builder.contents import path_problem
+from capsule_builder.paths import path_problem
 
 Kind = Literal["file", "executable", "symlink", "dir"]
 TYPES = {"file": tarfile.REGTYPE, "executable": tarfile.REGTYPE, "symlink": tarfile.SYMTYPE, "dir": tarfile.DIRTYPE}
