@@ -215,9 +215,6 @@ def on_small_disk(
         f'head -c {fill} /dev/zero >"$1/fill"; shift 1; "$@"; status=$?; cd small && '
         "cat app.tar.gz | head -c 5; echo; ls -A; exit $status"
     )
-    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", small], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.skip("this system lets nobody mount a tmpfs in a name space of their own")
     command = ["unshare", "-rm", "sh", "-c", script, "sh", small, *COMMAND, *arguments]
     environment = ENVIRONMENT | {"TMPDIR": str(small)}
     ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -206,8 +206,6 @@ def test_two_releases_share_one_state_directory_while_they_hand_over(app, tmp_pa
 def test_a_full_disk_is_an_error_and_not_a_lie(app, tmp_path):
     """The journal may not grow beyond 2,000 bytes here, as the file size limit of the process."""
     limited = ["prlimit", "--fsize=2000:2000", sys.executable]
-    if shutil.which("prlimit") is None:
-        pytest.skip("needs prlimit (util-linux)")
     with running(app, tmp_path, python=limited) as service:
         assert service.reflect("small").status == 200
         refused = service.reflect("x" * 4000)

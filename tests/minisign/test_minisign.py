@@ -7,7 +7,6 @@ import dataclasses
 import doctest
 import hashlib
 import io
-import shutil
 import subprocess
 import traceback
 
@@ -22,8 +21,6 @@ from capsule_builder.minisign import Claim, PublicKey, SecretKey, SecretKeyFile,
 PASSWORD = "correct horse é"
 QUICK = (1 << 15, 1 << 24)
 """The least work that libsodium does, for tests where the strength is not the point."""
-
-needs_minisign = pytest.mark.skipif(shutil.which("minisign") is None, reason="needs the minisign program")
 
 
 def run_minisign(*arguments, typed="", memory=None):
@@ -72,7 +69,6 @@ def signed(secret, data, comment):
 # Ours, read by minisign
 
 
-@needs_minisign
 @pytest.mark.parametrize("flags", [(), ("-H",)], ids=["default", "prehashed-only"])
 def test_minisign_believes_our_signature_and_reads_our_public_key(tmp_path, archive, secret, comment, flags):
     (tmp_path / "ours.pub").write_bytes(secret.public_key.format())
@@ -85,7 +81,6 @@ def test_minisign_believes_our_signature_and_reads_our_public_key(tmp_path, arch
     assert run_minisign("-V", "-m", archive, "-p", tmp_path / "ours.pub").returncode == 1
 
 
-@needs_minisign
 @pytest.mark.parametrize("password", [None, PASSWORD, ""], ids=["clear", "password", "empty password"])
 def test_minisign_signs_with_our_secret_key(tmp_path, archive, secret, password):
     file = SecretKeyFile.seal(secret, None if password is None else password.encode(), QUICK)
@@ -98,7 +93,6 @@ def test_minisign_signs_with_our_secret_key(tmp_path, archive, secret, password)
         assert minisign.verify(signature, stream, secret.public_key, require_prehashed=True) == "hello"
 
 
-@needs_minisign
 def test_minisign_takes_the_longest_comments_that_we_write(tmp_path, archive, secret):
     trusted = "é" * (minisign.MAX_TRUSTED_COMMENT // 2) + "x"
     signature = dataclasses.replace(
@@ -115,7 +109,6 @@ def test_minisign_takes_the_longest_comments_that_we_write(tmp_path, archive, se
 # minisign's, read by us
 
 
-@needs_minisign
 @pytest.mark.parametrize(("flags", "prehashed"), [((), True), (("-H",), True), (("-l",), False)])
 def test_we_believe_signatures_of_minisign(tmp_path, archive, flags, prehashed):
     public_file, secret_file = made_by_minisign(tmp_path)
@@ -138,7 +131,6 @@ def test_we_believe_signatures_of_minisign(tmp_path, archive, flags, prehashed):
         assert code_of(refused) == ["minisign-legacy"]
 
 
-@needs_minisign
 def test_the_comment_that_minisign_writes_by_itself_is_read(tmp_path, archive):
     public_file, secret_file = made_by_minisign(tmp_path)
     assert run_minisign("-S", "-s", secret_file, "-m", archive).returncode == 0
@@ -147,7 +139,6 @@ def test_the_comment_that_minisign_writes_by_itself_is_read(tmp_path, archive):
     assert comment.endswith("\tfile:capsule.tar.gz\thashed")
 
 
-@needs_minisign
 @pytest.mark.parametrize("memory", [None, 300 << 20, 100 << 20], ids=["1 GiB", "less", "little"])
 def test_we_open_secret_keys_of_minisign(tmp_path, memory):
     """With less memory than scrypt wants, minisign halves the parameters until they fit: each pair is another N."""
@@ -168,7 +159,6 @@ def test_we_open_secret_keys_of_minisign(tmp_path, memory):
     assert code_of(refused) == ["minisign-password-missing"]
 
 
-@needs_minisign
 def test_we_open_keys_that_never_had_or_have_lost_their_password(tmp_path, secret):
     public_file, secret_file = made_by_minisign(tmp_path)
     file = SecretKeyFile.parse(secret_file.read_bytes())
@@ -347,7 +337,6 @@ def test_what_is_no_key_is_not_read(kind, data):
     assert str(refused.value).startswith("the.file ")
 
 
-@needs_minisign
 def test_our_key_files_are_those_that_minisign_writes(tmp_path):
     while True:
         public_file, secret_file = made_by_minisign(tmp_path)
