@@ -156,11 +156,11 @@ def test_an_output_that_is_a_directory_is_refused(app: Path, out: Path) -> None:
 
 
 def test_an_output_that_is_no_regular_file_is_not_replaced(app: Path, out: Path) -> None:
+    """Nor is a device; but no test should be able to break /dev/null when it fails."""
     os.mkfifo(out / "pipe")
     before = snapshot(out)
-    for place in (str(out / "pipe"), "/dev/null"):
-        ran = capsbuild("--from-dir", app, "--output", place)
-        assert (ran.status, ran.err) == (1, f"ERROR: Output is not a regular file: {place}\n  Name another.\n")
+    ran = capsbuild("--from-dir", app, "--output", out / "pipe")
+    assert (ran.status, ran.err) == (1, f"ERROR: Output is not a regular file: {out / 'pipe'}\n  Name another.\n")
     assert snapshot(out) == before
 
 
