@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import subprocess
 
 import pytest
 
@@ -95,18 +94,3 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
         for file in STARLARK
         if re.search("debian", file.read_text(), re.I) and "python3-pip" not in file.read_text()
     ]
-
-
-def test_buildifier_has_nothing_to_say() -> None:
-    buildifier = str(REPOSITORY / ".dev/node_modules/.bin/buildifier")
-    check = [buildifier, "-mode=check", "-lint=warn"]
-    # The tests' workspace and the stand-ins for Debian are for Bazel 4, where sh_binary and py_binary are native.
-    tests = [
-        file
-        for folder in ("tests/bazel/workspaces", "tools")
-        for pattern in ("**/*.bzl", "**/BUILD", "**/WORKSPACE")
-        for file in (REPOSITORY / folder).glob(pattern)
-    ]
-    for arguments in (["-warnings=all", *STARLARK], ["-warnings=-native-py,-native-sh-binary", *tests]):
-        result = subprocess.run([*check, *arguments], capture_output=True, text=True)
-        assert (result.returncode, result.stdout + result.stderr) == (0, "")
