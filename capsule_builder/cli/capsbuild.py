@@ -28,24 +28,28 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``capsbuild`` with ``argv`` (default: the process's); gives the exit status."""
-    report.prepare()
-    arguments = _parser().parse_args(argv)
-    built: Built | None = None
     try:
-        with report.refusals("Cannot write the capsule") as problems:
-            built = build_from_directory(
-                arguments.from_dir,
-                arguments.manifest or os.path.join(arguments.from_dir, "capsule.yml"),
-                output=arguments.output,
-                level=arguments.compression_level,
-                jobs=arguments.jobs,
-                build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
-                hash_archive=arguments.json,
-                progress=None if arguments.quiet else bar,
-            )
+        report.prepare()
+        return _run(_parser().parse_args(argv))
     except report.Stopped as stopped:
         report.error(Problem("stopped", "Stopped; nothing was written."))
         return stopped.code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    built: Built | None = None
+    with report.refusals("Cannot write the capsule") as problems:
+        built = build_from_directory(
+            arguments.from_dir,
+            arguments.manifest or os.path.join(arguments.from_dir, "capsule.yml"),
+            output=arguments.output,
+            level=arguments.compression_level,
+            jobs=arguments.jobs,
+            build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
+            hash_archive=arguments.json,
+            progress=None if arguments.quiet else bar,
+        )
+    report.finish()
     for warning in built.warnings if built else ():
         report.warning(warning)
     for problem in problems:

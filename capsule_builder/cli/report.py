@@ -34,14 +34,20 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
     def stop(number: int, _frame: object) -> NoReturn:
-        for other in _STOPPING:  # what is being cleared away is cleared away
-            signal.signal(other, signal.SIG_IGN)
+        finish()  # what is being cleared away is cleared away
         raise Stopped(128 + number)
 
     for number in _STOPPING:
         with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells' background jobs have it
                 signal.signal(number, stop)
+
+
+def finish() -> None:
+    """From here on the command ends by itself, and says how it went: requests to stop come too late."""
+    for number in _STOPPING:
+        with contextlib.suppress(ValueError):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def result(*lines: str) -> bool:
