@@ -384,6 +384,13 @@ def test_no_locale_changes_the_capsule_or_breaks_a_message(
     assert ran.stderr.count(b"WARNING") == 2
     assert (tmp_path / "größe" / "ñew").read_bytes() == (tmp_path / "new").read_bytes()
 
+    ran = subprocess.run(
+        [*COMMAND, "--from-dir", app, "--output", tmp_path / "größe" / "ñew"],
+        env=ENVIRONMENT | environment, capture_output=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert f"\n   BUILD_SHA: {plain['id']}\n".encode() in ran.stdout
+
     (app / "línk 2").symlink_to("café/nichts ☹")
     ran = subprocess.run(
         [*COMMAND, "--from-dir", app, "--output", tmp_path / "no 漢"],
