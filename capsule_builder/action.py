@@ -7,7 +7,8 @@
     ``--strip-prefix``, ``--strict-prefix`` (a flag), ``--manifest``, and any number of ``--executable PATTERN``,
     ``--symlink PATH<TAB>TARGET``, ``--empty-dir PATH``; then lines of fields with tabs between them:
     ``src FILE SHORT_PATH``; ``rename FILE PATH``; ``binary SHORT_PATH PATH-OR-EMPTY``, which opens a runfiles tree for
-    ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``.
+    ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``; and ``unfit PATH`` in place of one with a
+    tab or a line break in a name.
 
 ``assemble``
     ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
@@ -25,13 +26,14 @@ import os
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from capsule_builder.archive.members import default_jobs
-from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
@@ -39,6 +41,8 @@ from capsule_builder.sources.placement import Placement
 _FLAGS = {"--strict-prefix"}
 _ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
 _LAYER_FIELDS = 5
+_FIELDS = {"src": 2, "rename": 2, "binary": 2, "run": 2, "runlink": 2, "runroot": 2, "unfit": 1}
+_NAMES_NO_FILE = {"binary", "unfit"}  # their first field is for places and messages only
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
 
 
@@ -80,6 +84,16 @@ def _say(text: str) -> None:
 
 
 def _parse(argv: list[str]) -> _Arguments:
+    """Reads the command line; what does not follow the grammar was written by rules of another release."""
+    try:
+        return _parsed(argv)
+    except (OSError, ValueError) as error:
+        raise refusal(
+            "action-line", f"Cannot read the command line: {error}", "Builder and rules must be of one release."
+        ) from error
+
+
+def _parsed(argv: list[str]) -> _Arguments:
     raw: list[bytes] = []
     for argument in argv:
         if argument.startswith("@"):
@@ -93,14 +107,25 @@ def _parse(argv: list[str]) -> _Arguments:
     rest = iter(lines[1:])
     for line in rest:
         if not line.startswith("--"):
-            what, file, *fields = line.split("\t")
-            arguments.places.append([what, _on_disk(file) if twice and what != "binary" else file, *fields])
+            what, *fields = line.split("\t")
+            if _FIELDS.get(what) != len(fields):
+                raise ValueError(f"not a line of a known kind: {line}")
+            if twice and what not in _NAMES_NO_FILE:
+                fields[0] = _on_disk(fields[0])
+            arguments.places.append([what, *fields])
         elif line == "--layer":
-            arguments.layers.append(tuple(next(rest) for _ in range(_LAYER_FIELDS)))
+            arguments.layers.append(tuple(_value(line, rest) for _ in range(_LAYER_FIELDS)))
         else:
             name, equals, value = line.partition("=")
-            arguments.options[name].append(value if equals or name in _FLAGS else next(rest))
+            arguments.options[name].append(value if equals or name in _FLAGS else _value(name, rest))
     return arguments
+
+
+def _value(option: str, rest: Iterator[str]) -> str:
+    value = next(rest, None)
+    if value is None:
+        raise ValueError(f"{option} has no value")
+    return value
 
 
 def _text(line: bytes, encoded_twice: bool) -> str:
@@ -165,7 +190,12 @@ def _listed(arguments: _Arguments) -> FileList:
             elif what == "runroot":
                 listed.add_file(runfiles + fields[1], fields[0])
             else:
-                raise refusal("action-line", f"Unknown line: {what}", "Builder and rules must be of one release.")
+                name = "\\".join(shown(part) for part in fields[0].split("\\"))  # its tabs and line breaks are escaped
+                raise refusal(
+                    "name-character",
+                    f"Name holds a control character: {name}",
+                    "Rename the file, or leave it out.",
+                )
         except CapsuleError as error:
             listed.problems += error.problems
     for link in arguments.options["--symlink"]:
@@ -173,6 +203,13 @@ def _listed(arguments: _Arguments) -> FileList:
         listed.add_link(placement.below(path), target)
     for path in arguments.options["--empty-dir"]:
         listed.add_empty(placement.below(path))
+    for pattern in arguments.options["--executable"]:
+        from capsule_builder.manifest.executable_patterns import EXECUTABLE
+
+        if complaint := EXECUTABLE.complaint(pattern):
+            remedy = f"{complaint.remedy[:1].upper()}{complaint.remedy[1:]}."
+            listed.problems.append(Problem(complaint.code, f"executables: {complaint.message}", remedy))
+    listed.problems = list(dict.fromkeys(listed.problems))  # a program's own file may be named by several lines
     return listed
 
 

@@ -20,6 +20,7 @@ The action's command line is one params file, one argument a line:
     run<TAB><path><TAB><short path>     a file of its runfiles: "a/b" of the main repository, or "../repo/a/b"
     runlink<TAB><path><TAB><link path>  a symlink of its runfiles, relative to the main repository's directory
     runroot<TAB><path><TAB><link path>  a root symlink of its runfiles, relative to their root
+    unfit<TAB><path>                    in place of one of these, when the path holds a tab or a line break: with \\t and \\n for them
 
 A file may be named by several lines for one destination; different content for one destination is an error. Tree
 artifacts have been expanded by Bazel, so that every path is a file's.
@@ -28,6 +29,7 @@ artifacts have been expanded by Bazel, so that every path is a file's.
 load("//rules:providers.bzl", "CapsuleLayerInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:compat.bzl", "builder_args", "display_label", "run_builder")
+load("//rules/private:lines.bzl", "check_attribute", "file_line")
 load("//rules/private:runfiles.bzl", "add_program", "is_program", "placed_lines")
 
 LAYER_ATTRS = {
@@ -69,7 +71,7 @@ leading `/` to the root of the repository; then a file outside of it is an error
 }
 
 def _src(file):
-    return "src\t%s\t%s" % (file.path, file.short_path)
+    return file_line("src", file.path, file.short_path)
 
 def _rename(entry, expander):
     return placed_lines("rename", entry, expander)
@@ -90,6 +92,14 @@ def _join(*parts):
 def _strip_prefix(ctx):
     value = ctx.attr.strip_prefix
     return _join(value) if value.startswith("/") else _join(ctx.label.package, value)
+
+def _check_attributes(attr):
+    check_attribute("empty_dirs", attr.empty_dirs)
+    check_attribute("executables", attr.executables)
+    check_attribute("package_dir", [attr.package_dir])
+    check_attribute("renames", attr.renames.values())
+    check_attribute("strip_prefix", [attr.strip_prefix])
+    check_attribute("symlinks", attr.symlinks.keys() + attr.symlinks.values())
 
 def _add_renames(args, renames):
     """Adds the argument lines for `renames` and gives the depsets of their inputs."""
@@ -124,6 +134,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
     Returns:
       A CapsuleLayerInfo.
     """
+    _check_attributes(ctx.attr)
     layer = CapsuleLayerInfo(
         name = name,
         fragment = ctx.actions.declare_file(prefix + ".fragment"),

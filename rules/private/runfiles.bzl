@@ -1,6 +1,7 @@
 """Lays out executables with their runfiles, so that they run from the installed place."""
 
 load("//rules/private:compat.bzl", "repo_mapping_of")
+load("//rules/private:lines.bzl", "file_line")
 
 def placed_lines(verb, entry, expander):
     """Gives the argument lines for one file, or one directory of files, at a stated path.
@@ -15,12 +16,12 @@ def placed_lines(verb, entry, expander):
     """
     file = entry.target_file
     if not file.is_directory:
-        return ["%s\t%s\t%s" % (verb, file.path, entry.path)]
+        return [file_line(verb, file.path, entry.path)]
     below = len(file.path) + 1
-    return ["%s\t%s\t%s/%s" % (verb, f.path, entry.path, f.path[below:]) for f in expander.expand(file)]
+    return [file_line(verb, f.path, entry.path + "/" + f.path[below:]) for f in expander.expand(file)]
 
 def _run(file):
-    return "run\t%s\t%s" % (file.path, file.short_path)
+    return file_line("run", file.path, file.short_path)
 
 def _runlink(entry, expander):
     return placed_lines("runlink", entry, expander)
@@ -58,7 +59,7 @@ def add_program(args, target, destination = ""):
     info = target[DefaultInfo]
     runfiles = info.default_runfiles
     mapping = repo_mapping_of(info.files_to_run)
-    args.add("binary\t%s\t%s" % (info.files_to_run.executable.short_path, destination))
+    args.add(file_line("binary", info.files_to_run.executable.short_path, destination))
     args.add_all(runfiles.files, map_each = _run)
     args.add_all(runfiles.symlinks, map_each = _runlink)
     args.add_all(runfiles.root_symlinks, map_each = _runroot)

@@ -3,8 +3,8 @@
 def _tree_impl(ctx):
     tree = ctx.actions.declare_directory(ctx.label.name)
     ctx.actions.run_shell(
-        arguments = [tree.path],
-        command = "mkdir -p $1/in/deep && echo one >$1/in/deep/one.txt && echo two >$1/two.txt && printf '#!/bin/sh\\necho three\\n' >$1/in/three.sh",
+        arguments = [tree.path, ctx.attr.another_file],
+        command = "mkdir -p $1/in/deep && echo one >$1/in/deep/one.txt && echo two >$1/two.txt && printf '#!/bin/sh\\necho three\\n' >$1/in/three.sh && if [ \"$2\" ]; then echo more >\"$1/$2\"; fi",
         outputs = [tree],
     )
     return [DefaultInfo(
@@ -14,6 +14,7 @@ def _tree_impl(ctx):
 
 tree = rule(
     implementation = _tree_impl,
+    attrs = {"another_file": attr.string(doc = "The name of one file more.")},
     doc = "Makes a directory.",
 )
 
