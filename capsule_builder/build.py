@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from capsule_builder import capsule
+from capsule_builder.agreement import missing_entrypoints
 from capsule_builder.archive.members import DEFAULT_LEVEL
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, Progress, write_layer
@@ -66,7 +67,7 @@ def build_from_directory(
     """
     manifest, manifest_bytes, warnings, tree = _inputs(source, manifest_path)
     place = os.path.dirname(output or "") or "."
-    _check_output(tree, output or capsule.archive_name(manifest.name, "0" * 64))
+    _check_output(tree, output or capsule.archive_name(manifest.name, "<short id>"))
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_named(output or place))
@@ -115,7 +116,7 @@ def _inputs(source: str, manifest_path: str) -> tuple[Manifest, bytes, list[Prob
     except CapsuleError as error:
         problems += error.problems
     if manifest and tree:
-        problems += capsule.missing_entrypoints(manifest, iter([MANIFEST_NAME, *tree.files, *tree.links]))
+        problems += missing_entrypoints(manifest, tree.links, [MANIFEST_NAME, *tree.files])
     if problems or not manifest or not tree:
         raise CapsuleError(problems)
     replaced = os.path.join(source, MANIFEST_NAME)
@@ -138,6 +139,10 @@ def _named(output: str) -> Iterator[None]:
 def _check_output(tree: directory.Tree, output: str) -> None:
     """Refuses a place where the archive would become part of the tree that it is built from."""
     place = os.path.dirname(output) or "."
+    if os.path.basename(output) == "-":
+        raise refusal("output-special", "Output cannot be standard output: -", "Name a file.")
+    if os.path.islink(output):  # replacing the link, or what it leads to, could both be meant
+        raise refusal("output-special", f"Output is a symbolic link: {shown(output)}", "Name the file it leads to.")
     if os.path.isdir(output):
         raise refusal("output-directory", f"Output is a directory: {shown(output)}", "Name a file in it.")
     if os.path.exists(output) and not os.path.isfile(output):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
+from capsule_builder.agreement import doubts, missing_entrypoints
 from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
@@ -86,7 +87,7 @@ def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = 
         spool.write(contents.LISTING_HEADER)
         spool.writelines(e.line() for e in everything if e.kind != "dir" or e.path not in crowded)
 
-    digest, files, has_venv = hashlib.sha256(), 0, False
+    digest, files = hashlib.sha256(), 0
     links: dict[str, str] = {}
     executables = Patterns(manifest.executables)
     spool.seek(0)
@@ -100,36 +101,15 @@ def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = 
             files += 1
             if entry.kind == "file" and executables.match(entry.path):
                 problems.append(_not_executable(entry.path, layers))
-        has_venv = has_venv or entry.path.startswith("venv/")
     if links:
         problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(spool)))
-    problems += missing_entrypoints(manifest, (entry.path for entry in _entries(spool) if entry.kind != "dir"))
+    regular = (entry.path for entry in _entries(spool) if entry.kind in {"file", "executable"})
+    problems += missing_entrypoints(manifest, links, regular)
     if problems:
         raise CapsuleError(problems)
+    warnings = doubts(manifest, links, _entries(spool))
     spool.seek(0)
-    return Merged(spool, digest.hexdigest(), files, tuple(venv_warnings(manifest, has_venv)))
-
-
-def missing_entrypoints(manifest: Manifest, paths: Iterator[str]) -> list[Problem]:
-    """A problem for every entry point of the manifest that is not among ``paths``."""
-    wanted = dict.fromkeys([manifest.entrypoint, *(s.entrypoint for s in manifest.services if s.entrypoint)])
-    for path in paths:
-        wanted.pop(path, None)
-    return [
-        Problem(
-            "entrypoint-missing",
-            f"Entrypoint not found: {entrypoint}",
-            "Add the file, or name an existing one in the manifest (is it excluded?).",
-        )
-        for entrypoint in wanted
-    ]
-
-
-def venv_warnings(manifest: Manifest, has_venv: bool) -> list[Problem]:
-    """The warning for a Python application that brings no Python environment."""
-    if manifest.entrypoint.endswith(".py") and not has_venv:
-        return [Problem("venv-missing", "Python entrypoint found but no venv included")]
-    return []
+    return Merged(spool, digest.hexdigest(), files, tuple(warnings))
 
 
 def write_archive(

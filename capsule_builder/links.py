@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 
 from capsule_builder.errors import Problem
-from capsule_builder.paths import FORBIDDEN, MAX_PART_BYTES, MAX_PATH_BYTES, UNDECODABLE, shown
+from capsule_builder.paths import MAX_PART_BYTES, MAX_PATH_BYTES, UNDECODABLE, forbidden, shown
 
 _CONTRACT = re.compile(r"/opt/tori/python/(3\.(?:0|[1-9][0-9]*))/bin/python\1")
+_MAX_HOPS = 40  # as many as Linux follows
 
 
 def link_problem(path: str, target: str) -> Problem | None:
     """Why a symlink at ``path`` may not have ``target``, judged by its text alone; None when it may."""
     where = f"{shown(path)} -> {shown(target)}"
-    if found := FORBIDDEN.search(target):
-        what = "a backslash" if found[0] == "\\" else f"a control character (U+{ord(found[0]):04X})"
+    if what := forbidden(target):
         return Problem("link-character", f"Link target holds {what}: {where}", "Make the link again, or exclude it.")
     if UNDECODABLE.search(target):
         return Problem("link-encoding", f"Link target is not UTF-8: {where}", "Make the link again, or exclude it.")
@@ -44,7 +44,7 @@ def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Probl
         if found := link_problem(path, target):
             problems.append(found)
         elif not target.startswith("/"):
-            found, needed = _follow(path, links)
+            found, needed, _ = _follow(path, links)
             if found:
                 problems.append(found)
             else:
@@ -71,10 +71,22 @@ def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Probl
     return problems
 
 
-def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[str]]:
-    """Walks a link: the problem met on the way, or the paths that must exist.
+def destination(path: str, links: Mapping[str, str]) -> str | None:
+    """Where ``path`` leads in a capsule with these ``links`` (path to target).
 
-    One that must be a directory ends in ``/``; '' is the capsule's top.
+    A directory ends in ``/`` where the links say that it must be one; the interpreter contract is the one absolute
+    path. None when it leads out of the capsule or in a circle.
+    """
+    if not links:
+        return path
+    problem, _, end = _follow("", {**links, "": path})
+    return None if problem else end
+
+
+def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[str], str]:
+    """Walks a link: the problem met on the way, or the paths that must exist, and the end.
+
+    One that must be a directory ends in ``/``; '' is the capsule's top, and an absolute end the interpreter contract.
     """
     where = f"{shown(path)} -> {shown(links[path])}"
     here = path.split("/")[:-1]
@@ -88,9 +100,8 @@ def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[s
             continue
         if part == "..":
             if not here:
-                return Problem(
-                    "link-escape", f"Link leaves the tree: {where}", "Link to a file inside the tree, or exclude it."
-                ), []
+                remedy = "Link to a file inside the tree, or exclude it."
+                return Problem("link-escape", f"Link leaves the tree: {where}", remedy), [], ""
             needed.append("/".join(here) + "/")
             here.pop()
             continue
@@ -100,13 +111,14 @@ def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[s
         if target is None:
             continue
         hops += 1
-        if hops > 40:
-            return Problem("link-cycle", f"Link leads to itself: {where}", "Remove the link, or exclude it."), []
+        if hops > _MAX_HOPS:
+            message = f"Link leads to itself, or through more than {_MAX_HOPS} links: {where}"
+            return Problem("link-cycle", message, "Remove the link, or exclude it."), [], ""
         if target.startswith("/"):  # the interpreter contract, or a link that is refused in its own right
             if any(part not in {"", "."} for part in todo):
-                return Problem("link-escape", f"Link leaves the tree: {where}", "Link inside the tree."), []
-            return None, needed
+                return Problem("link-escape", f"Link leaves the tree: {where}", "Link inside the tree."), [], ""
+            return None, needed, target
         here.pop()
         todo += target.split("/")[::-1]
-    needed.append("/".join(here) + end if here else "")
-    return None, needed
+    last = "/".join(here) + end if here else ""
+    return None, [*needed, last], last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from capsule_builder.errors import Problem
 
@@ -15,11 +16,27 @@ RESERVED_PREFIX = ".capsule_"
 MAX_PATH_BYTES = 4096
 MAX_PART_BYTES = 255
 
-FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\\\\]")
+FORBIDDEN = re.compile(
+    "[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029"  # control characters, line and paragraph separators
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what changes the direction of text
+    "\u200b\u2060\ufeff]"  # what cannot be seen at all
+)
 """Characters that neither a path nor a link's target may hold."""
 
 UNDECODABLE = re.compile("[\ud800-\udfff]")
 """What ``surrogateescape`` makes of bytes that are not UTF-8."""
+
+
+def forbidden(text: str) -> str | None:
+    """What ``text`` holds of characters that are not allowed, for a message; None when there is nothing."""
+    found = FORBIDDEN.search(text)
+    if not found:
+        return None
+    if found[0] == "\\":
+        return "a backslash"
+    return (
+        f"{'a control' if unicodedata.category(found[0]) == 'Cc' else 'an invisible'} character (U+{ord(found[0]):04X})"
+    )
 
 
 def shown(path: str) -> str:
@@ -35,8 +52,7 @@ def path_problem(path: str) -> Problem | None:
     """
     if UNDECODABLE.search(path):
         return Problem("name-encoding", f"Name is not UTF-8: {shown(path)}", "Rename the file, or exclude it.")
-    if found := FORBIDDEN.search(path):
-        what = "a backslash" if found[0] == "\\" else f"a control character (U+{ord(found[0]):04X})"
+    if what := forbidden(path):
         return Problem("name-character", f"Name holds {what}: {shown(path)}", "Rename the file, or exclude it.")
     if len(path.encode()) > MAX_PATH_BYTES:
         return Problem(

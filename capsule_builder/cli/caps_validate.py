@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         _write(text)
     except BrokenPipeError:
-        # The reader has seen enough (``| head``); the interpreter must not flush again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # the reader has seen enough (``| head``)
     except OSError as error:
+        _abandon_output()
         print(f"caps_validate: error: cannot write the report: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -76,6 +76,12 @@ def _write(text: str) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def _abandon_output() -> None:
+    """Keeps the interpreter from flushing once more, and failing once more, when it ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -52,8 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     report.finish()
     for warning in built.warnings if built else ():
         report.warning(warning)
-    for problem in problems:
-        report.error(problem)
+    report.errors(problems)
     told = True
     if arguments.json:
         told = report.result(json.dumps(_document(built) if built else _failure(problems)))
@@ -97,11 +96,15 @@ def _parser() -> argparse.ArgumentParser:
         "--from-dir", metavar="DIR", required=True, help="the application; .capsuleignore files in it leave things out"
     )
     parser.add_argument(
-        "--manifest", metavar="FILE", help="its manifest, included as capsule.yml (default: DIR/capsule.yml)"
+        "--manifest",
+        metavar="FILE",
+        type=_some,
+        help="its manifest, included as capsule.yml (default: DIR/capsule.yml)",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
+        type=_some,
         help="where to write it (default: capsule-<name>-<first 12 digits of the ID>.tar.gz here)",
     )
     parser.add_argument(
@@ -126,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     return parser
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:

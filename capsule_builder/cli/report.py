@@ -7,12 +7,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 
+_MAX_SHOWN = 100
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -26,10 +27,12 @@ class Stopped(Exception):
 
 def prepare() -> None:
     """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind."""
-    for name in ("stdout", "stderr"):
+    # A stream that the caller closed: the next file that is opened must not become it. Standard output is then one
+    # that refuses what is written, so that a result which nobody gets is noticed.
+    for name, mode in (("stdout", "r"), ("stderr", "w")):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the caller; the next file that is opened must not become it
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -58,7 +61,7 @@ def result(*lines: str) -> bool:
         sys.stdout.flush()
     except OSError as failed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again when it ends
-        reason = failed.strerror or str(failed)
+        reason = failed.strerror or "it is closed"
         error(Problem("stdout", f"Cannot write to standard output: {reason}", "The work itself was done."))
         return False
     return True
@@ -72,6 +75,14 @@ def warning(problem: Problem) -> None:
 def error(problem: Problem) -> None:
     """Prints one problem; those with a place in a file speak like a compiler, by themselves."""
     _say("ERROR", problem)
+
+
+def errors(problems: Sequence[Problem]) -> None:
+    """Prints problems, the first hundred of them one by one."""
+    for problem in problems[:_MAX_SHOWN]:
+        error(problem)
+    if len(problems) > _MAX_SHOWN:
+        error(Problem("more", f"… and {len(problems) - _MAX_SHOWN:,} more"))
 
 
 def _say(kind: str, problem: Problem) -> None:

@@ -209,12 +209,15 @@ def _raw(path: str) -> bytes:
 
 def _read_ignore_file(directory: int, item: os.DirEntry[str], path: str) -> bytes:
     if item.is_symlink():  # as in git, none is followed; but to pass it over could let a secret in
-        raise CapsuleError([special_file(path, stat.S_IFLNK)])
+        raise CapsuleError([special_file(path, stat.S_IFLNK, "Put a file in its place: a link is not followed.")])
     file = open_regular(IGNORE_NAME, path, dir_fd=directory, follow=False)
     try:
-        return b"".join(file.chunks())
+        text = b"".join(file.chunks())
     finally:
         os.close(file.fd)
+    if b"\0" in text:  # UTF-16, most likely: every one of its patterns would match nothing
+        raise refusal("ignore-encoding", f"Not a text file in UTF-8: {shown(path)}", "Save it as UTF-8.")
+    return text
 
 
 def _unopenable(paths: list[str], top: int) -> Iterator[Problem]:

@@ -50,6 +50,11 @@ class FileList:
             CapsuleError: a path is refused, a place is taken twice, a file cannot be read.
         """
         paths = {*self.files, *self.links, *self.empty, *([MANIFEST_NAME] if manifest is not None else [])}
+        for path in self.empty:
+            if path in self.files or path in self.links or (path == MANIFEST_NAME and manifest is not None):
+                self._conflict(path, "an empty directory", self.files.get(path, "a link or the manifest"))
+        if manifest is not None and MANIFEST_NAME in self.links:
+            self._conflict(MANIFEST_NAME, "the manifest", f"link to {self.links[MANIFEST_NAME]}")
         above = {path[:end] for path in paths for end in _slashes(path)}
         bad = [problem for path in sorted(paths) if (problem := path_problem(path))]
         if self.problems or bad:
@@ -60,7 +65,7 @@ class FileList:
             elif path in self.links:
                 yield Symlink(path, self.links[path])
             elif path in self.files:
-                file = open_regular(_raw(self.files[path]), path, follow=True)
+                file = open_regular(_raw(self.files[path]), path, follow=True, remedy=_NAME_FILES)
                 try:
                     yield File(path, file.program or executables.match(path), file)
                 finally:
@@ -93,6 +98,9 @@ class FileList:
                 "Leave one out, or give it another place (renames, package_dir, strip_prefix).",
             )
         )
+
+
+_NAME_FILES = "Name the files in it (glob), have the action that made it copy what its links lead to, or use symlinks."
 
 
 def _raw(path: str) -> bytes:

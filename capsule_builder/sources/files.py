@@ -69,8 +69,15 @@ class OpenFile:
             raise changed(self.path)
 
 
-def open_regular(name: str | bytes, path: str, *, dir_fd: int | None = None, follow: bool) -> OpenFile:
+_REMOVE = "A capsule holds files, links and directories: remove it, or exclude it."
+
+
+def open_regular(
+    name: str | bytes, path: str, *, dir_fd: int | None = None, follow: bool, remedy: str = _REMOVE
+) -> OpenFile:
     """Opens the regular file ``name`` for reading; ``path`` is what messages call it. The caller closes ``fd``.
+
+    ``remedy`` is for what turns out to be something else.
 
     Raises:
         CapsuleError: it is not there (any more), cannot be read, or is not a regular file.
@@ -85,7 +92,7 @@ def open_regular(name: str | bytes, path: str, *, dir_fd: int | None = None, fol
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
-        raise CapsuleError([special_file(path, status.st_mode)])
+        raise CapsuleError([special_file(path, status.st_mode, remedy)])
     return OpenFile(fd, path, status)
 
 
@@ -102,7 +109,7 @@ def read_manifest(path: str) -> bytes:
         raise refusal("manifest-missing", missing, "Name the application's capsule.yml.") from None
     except OSError as error:
         raise unreadable(path, error) from error
-    file = open_regular(path, path, follow=True)
+    file = open_regular(path, path, follow=True, remedy="Name a manifest that is a file (write it to one first).")
     data = bytearray()
     try:
         for chunk in file.chunks():
@@ -149,14 +156,10 @@ _SPECIAL = {
 }
 
 
-def special_file(path: str, mode: int) -> Problem:
-    """The refusal of what is neither file, link nor directory."""
+def special_file(path: str, mode: int, remedy: str = _REMOVE) -> Problem:
+    """The refusal of what is not the kind of file that it has to be."""
     what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
-    return Problem(
-        "file-special",
-        f"Not a regular file, but {what}: {shown(path)}",
-        "A capsule holds files, links and directories: remove it, or exclude it.",
-    )
+    return Problem("file-special", f"Not a regular file, but {what}: {shown(path)}", remedy)
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:

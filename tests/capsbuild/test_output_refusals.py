@@ -48,7 +48,7 @@ def test_a_missing_manifest_is_refused(app: Path, refused: Refused) -> None:
 def test_a_manifest_that_is_a_directory_is_refused(app: Path, refused: Refused) -> None:
     refused(
         f"Not a regular file, but a directory: {app}/alan_backend"
-        "\n  A capsule holds files, links and directories: remove it, or exclude it.",
+        "\n  Name a manifest that is a file (write it to one first).",
         arguments=("--manifest", app / "alan_backend"),
     )
 
@@ -98,7 +98,7 @@ def test_a_missing_entrypoint_is_told_beside_problems_of_the_tree(app: Path, ref
     (app / "alan_backend/start.py").unlink()
     (app / "l").symlink_to("l")
     refused(
-        "Link leads to itself: l -> l\n  Remove the link, or exclude it.",
+        "Link leads to itself, or through more than 40 links: l -> l\n  Remove the link, or exclude it.",
         f"Entrypoint not found: alan_backend/start.py{ENTRYPOINT}",
     )
 
@@ -124,7 +124,7 @@ def test_an_output_inside_the_source_is_found_through_links(app: Path, tmp_path:
 
 def test_the_default_output_inside_the_source_is_refused(app: Path) -> None:
     ran = capsbuild("--from-dir", ".", cwd=app)
-    name = "capsule-alan-000000000000.tar.gz"
+    name = "capsule-alan-<short id>.tar.gz"
     assert (ran.status, ran.err) == (1, f"ERROR: Output lies inside the source directory: {name}{EXCLUDE}\n")
 
 
@@ -173,11 +173,20 @@ def test_a_missing_output_directory_is_refused(app: Path, out: Path) -> None:
     assert snapshot(out) == before
 
 
-def test_a_link_at_the_output_is_replaced_and_not_written_through(app: Path, out: Path) -> None:
+def test_a_link_at_the_output_is_neither_replaced_nor_written_through(app: Path, out: Path) -> None:
     (out / "link").symlink_to("other")
-    assert capsbuild("--from-dir", app, "--output", out / "link").status == 0
-    assert (out / "other").read_bytes() == b"of somebody else"
-    assert not (out / "link").is_symlink()
+    (out / "stdout").symlink_to("/proc/self/fd/1")
+    before = snapshot(out)
+    for link in ("link", "stdout"):
+        ran = capsbuild("--from-dir", app, "--output", out / link)
+        error = f"ERROR: Output is a symbolic link: {out / link}\n  Name the file it leads to.\n"
+        assert (ran.status, ran.err) == (1, error)
+    assert snapshot(out) == before
+
+
+def test_there_is_no_standard_output_to_write_to(app: Path, out: Path) -> None:
+    ran = capsbuild("--from-dir", app, "--output", "-", cwd=out)
+    assert (ran.status, ran.err) == (1, "ERROR: Output cannot be standard output: -\n  Name a file.\n")
 
 
 def test_an_output_whose_name_is_as_long_as_names_may_be(app: Path, out: Path) -> None:

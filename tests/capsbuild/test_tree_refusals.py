@@ -94,12 +94,15 @@ LINKS: dict[str, tuple[dict[str, str], list[str]]] = {
     "cycle": (
         {"a": "b", "b": "c", "c": "a"},
         [
-            "Link leads to itself: a -> b\n  Remove the link, or exclude it.",
-            "Link leads to itself: b -> c\n  Remove the link, or exclude it.",
-            "Link leads to itself: c -> a\n  Remove the link, or exclude it.",
+            "Link leads to itself, or through more than 40 links: a -> b\n  Remove the link, or exclude it.",
+            "Link leads to itself, or through more than 40 links: b -> c\n  Remove the link, or exclude it.",
+            "Link leads to itself, or through more than 40 links: c -> a\n  Remove the link, or exclude it.",
         ],
     ),
-    "itself": ({"l": "l"}, ["Link leads to itself: l -> l\n  Remove the link, or exclude it."]),
+    "itself": (
+        {"l": "l"},
+        ["Link leads to itself, or through more than 40 links: l -> l\n  Remove the link, or exclude it."],
+    ),
     "a control character": (
         {"l": "alan_backend\n"},
         ["Link target holds a control character (U+000A): l -> alan_backend\\n\n  Make the link again, or exclude it."],
@@ -164,7 +167,11 @@ NAMES: dict[str, tuple[bytes, str]] = {
     "a C1 control": ("a\x85b".encode(), rf"Name holds a control character (U+0085): a\x85b{RENAME}"),
     "a change of direction": (
         "a\u202egpj.exe".encode(),
-        rf"Name holds a control character (U+202E): a\u202egpj.exe{RENAME}",
+        rf"Name holds an invisible character (U+202E): a\u202egpj.exe{RENAME}",
+    ),
+    "a space without width": (
+        "run\u200b.sh".encode(),
+        rf"Name holds an invisible character (U+200B): run\u200b.sh{RENAME}",
     ),
     "a backslash": (b"a\\b", rf"Name holds a backslash: a\\b{RENAME}"),
     "reserved": (
@@ -273,7 +280,16 @@ def test_an_unreadable_directory_and_ignore_file_are_named_with_all_else(
 def test_an_ignore_file_that_is_a_link_is_refused_rather_than_passed_over(app: Path, refused: Refused) -> None:
     write(app, {"rules": "secret\n", "secret": ""})
     (app / ".capsuleignore").symlink_to("rules")
-    refused(f"Not a regular file, but a link: .capsuleignore{REMOVE}")
+    refused("Not a regular file, but a link: .capsuleignore\n  Put a file in its place: a link is not followed.")
+
+
+@pytest.mark.parametrize("text", ["secret\n".encode("utf-16"), b"\0" * 5_000_000])
+def test_an_ignore_file_that_is_no_utf8_text_is_refused_rather_than_passed_over(
+    app: Path, refused: Refused, text: bytes
+) -> None:
+    write(app, {"secret": ""})
+    (app / ".capsuleignore").write_bytes(text)
+    refused("Not a text file in UTF-8: .capsuleignore\n  Save it as UTF-8.")
 
 
 def racing(app: Path, out: Path, race: Callable[[subprocess.Popen[bytes]], None]) -> tuple[int, str]:

@@ -171,7 +171,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_not_traced(app: Path) -> None:
     with open("/dev/full", "wb") as full:
-        env = {**os.environ, "PYTHONPATH": PACKAGE_ROOT}
+        env = {**os.environ, "PYTHONPATH": PACKAGE_ROOT, "PYTHONUNBUFFERED": ""}
         done = subprocess.run([*COMMAND, "capsule.yml"], cwd=app, env=env, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr == b"caps_validate: error: cannot write the report: No space left on device\n"
