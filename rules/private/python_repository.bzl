@@ -52,7 +52,10 @@ def _find_python(repository_ctx):
     if stated:
         found = _probe(repository_ctx, stated)
         if not found:
-            fail("%s, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer that runs." % stated)
+            fail("%s, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer that runs. %s" % (
+                stated,
+                "State another in WORKSPACE or MODULE.bazel (interpreter = \"/path/to/python3\")." if repository_ctx.attr.interpreter else "Install it, or name another with --repo_env=CAPSULE_PYTHON=/path/to/python3.",
+            ))
         return found
 
     # /usr/bin/python3 first: remote workers and other developers have it at the same place.

@@ -48,11 +48,24 @@ def test_a_stated_interpreter_without_pip_is_served_by_another_pip(bazel: Bazel,
     assert "a venv" not in interpreter, "actions use the interpreter that the venv is made from"
 
 
-def test_what_is_no_python_is_refused_by_name(bazel: Bazel) -> None:
-    said = bazel.refuses(TARGET, "--repo_env=CAPSULE_PYTHON=/bin/true")
+@pytest.mark.parametrize("stated", ["/bin/true", "/nonexistent"])
+def test_what_is_no_python_is_refused_by_name_with_a_remedy(bazel: Bazel, stated: str) -> None:
     assert (
-        "/bin/true, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer" in said
-    )
+        f"{stated}, which was stated as the interpreter of the capsule builder, "
+        "is not a Python 3.10 or newer that runs. Install it, or name another with --repo_env=CAPSULE_PYTHON=/path/to/python3."
+    ) in bazel.refuses(TARGET, f"--repo_env=CAPSULE_PYTHON={stated}")
+
+
+def test_an_interpreter_stated_in_the_workspace_is_named_with_the_place_to_mend_it(bazel: Bazel) -> None:
+    file = bazel.workspace / "WORKSPACE"
+    before = file.read_text()
+    file.write_text(before.replace("dependencies()", 'dependencies(interpreter = "/nonexistent")'))
+    try:
+        said = bazel.refuses(TARGET)
+    finally:
+        file.write_text(before)
+    assert "/nonexistent, which was stated as the interpreter" in said
+    assert 'State another in WORKSPACE or MODULE.bazel (interpreter = "/path/to/python3").' in said
 
 
 def test_without_any_installer_the_remedy_is_told(
