@@ -20,7 +20,7 @@ when the content is the same too; otherwise it is an error that names both.""",
     ),
     "_launcher": attr.label(
         allow_single_file = True,
-        default = Label("//rules/private:copy_out.sh.tpl"),
+        default = Label("//rules/private:copy_out.sh"),
     ),
 }
 
@@ -32,16 +32,17 @@ def _merge(*dicts):
 
 def _capsule_impl(ctx):
     name = ctx.label.name
-    app = pack_layer(ctx, "app", name + ".app", manifest = ctx.file.manifest)
+    app = pack_layer(ctx, "app", name + ".layers/app", manifest = ctx.file.manifest)
     layers = [(app, display_label(ctx.label))]
     layers += [(target[CapsuleLayerInfo], display_label(target.label)) for target in ctx.attr.layers]
     capsule_info, file_name = assemble(ctx, layers, stamped = is_stamped(ctx))
 
+    # A copy: nothing is substituted.
     launcher = ctx.actions.declare_file(name)
     ctx.actions.expand_template(
         is_executable = True,
         output = launcher,
-        substitutions = {"%{name}": name},
+        substitutions = {},
         template = ctx.file._launcher,
     )
     return [

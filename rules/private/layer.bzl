@@ -143,7 +143,13 @@ def pack_layer(ctx, name, prefix, manifest = None):
     )
     renamed = {target.label: True for target in ctx.attr.renames}
     srcs = [target for target in ctx.attr.srcs if target.label not in renamed]
-    files = depset(transitive = [target[DefaultInfo].files for target in srcs])
+
+    # A rule may leave its executable out of its files.
+    programs = [target for target in srcs if is_program(target)]
+    files = depset(
+        [target[DefaultInfo].files_to_run.executable for target in programs],
+        transitive = [target[DefaultInfo].files for target in srcs],
+    )
 
     args = builder_args(ctx, "layer")
     args.add("--fragment", layer.fragment)
@@ -162,9 +168,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
     args.add_all(ctx.attr.empty_dirs, format_each = "--empty-dir=%s")
     args.add_all(files, map_each = _src)
     inputs = [files] + _add_renames(args, ctx.attr.renames)
-    for target in srcs:
-        if is_program(target):
-            inputs.append(add_program(args, target))
+    inputs += [add_program(args, target) for target in programs]
 
     run_builder(
         ctx,

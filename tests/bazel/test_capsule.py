@@ -37,12 +37,16 @@ def test_the_outputs_agree_with_each_other_and_with_tar(bazel: Bazel, tmp_path: 
         ("id", {"capsule.id"}),
         ("contents", {"capsule.contents"}),
         ("metadata", {"capsule.metadata.json"}),
-        ("layers", {"capsule.app.fragment", "capsule.app.contents", "capsule.app.index"}),
+        ("layers", {"capsule.layers/app.fragment", "capsule.layers/app.contents", "capsule.layers/app.index"}),
     ],
 )
 def test_output_groups_name_their_files(bazel: Bazel, group: str, files: set[str]) -> None:
     said = bazel.build("//apps/one:capsule", f"--output_groups={group}")
-    assert {pathlib.Path(name).name for name in re.findall(r"^  (bazel-bin/\S+)$", said, re.M)} == files
+    assert set(re.findall(r"^  bazel-bin/apps/one/(\S+)$", said, re.M)) == files
+
+
+def test_the_own_layer_stands_in_nobodys_way(bazel: Bazel) -> None:
+    bazel.build("//layers:capsule", "//layers:capsule.app")
 
 
 def test_the_layers_of_a_capsule_stand_in_the_metadata_in_order(bazel: Bazel) -> None:
@@ -135,6 +139,13 @@ def test_run_copies_the_capsule_out_under_its_real_name(bazel: Bazel, tmp_path: 
         f"   BUILD_SHA: {capsule_id}",
         f"   Size: {size} MB",
     ]
+
+
+@pytest.mark.parametrize("name", ["in/a/directory", "it's"])
+def test_run_works_whatever_the_target_is_called(bazel: Bazel, tmp_path: pathlib.Path, name: str) -> None:
+    bazel.run("run", f"//apps/one:{name}", "--", "--output-dir", str(tmp_path))
+    (copy,) = tmp_path.iterdir()
+    assert copy.read_bytes() == bazel.output(f"apps/one:{name}.tar.gz").read_bytes()
 
 
 def test_a_relative_output_dir_is_the_users(bazel: Bazel) -> None:

@@ -51,6 +51,22 @@ def test_a_renamed_program_takes_its_runfiles_with_it(installed: pathlib.Path) -
     assert (installed / "tools/bin/hello.runfiles/shop/programs/greeting.txt").is_file()
 
 
+def test_a_program_that_is_no_output_of_its_rule_is_there_all_the_same(installed: pathlib.Path) -> None:
+    assert output_of(installed / "aside") == "aside\n"
+    assert (installed / "aside.note").is_file()
+    assert output_of(installed / "tools/bin/aside") == "aside\n"
+
+
+@pytest.mark.parametrize("place", ["apps/one/capsule", "apps/one/capsule.runfiles/shop/apps/one/capsule"])
+def test_a_capsule_in_a_capsule_still_copies_itself_out(
+    installed: pathlib.Path, tmp_path: pathlib.Path, place: str
+) -> None:
+    said = subprocess.run([installed / place, "--output-dir", tmp_path], check=True, capture_output=True, text=True)
+    assert f"Capsule built successfully: {tmp_path}/capsule-shop-front-" in said.stdout
+    (copy,) = tmp_path.iterdir()
+    assert copy.read_bytes() == (installed / "apps/one/capsule.tar.gz").read_bytes()
+
+
 def test_no_manifest_and_no_invented_file_is_installed(installed: pathlib.Path) -> None:
     names = {path.name for path in installed.rglob("*")}
     assert not names & {"MANIFEST", "__init__.py"}

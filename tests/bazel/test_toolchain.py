@@ -45,9 +45,9 @@ def test_a_layer_is_asked_for_in_one_params_file(bazel: Bazel) -> None:
 
 
 def test_runfiles_are_asked_for_file_by_file(bazel: Bazel) -> None:
-    lines = asked(bazel, "//programs:capsule", "programs:capsule.app.fragment")
+    lines = asked(bazel, "//programs:capsule", "programs:capsule.layers/app.fragment")
     program = lines[lines.index("binary\tprograms/links\t") :]
-    assert program[: program.index("binary\t../other/lib/tool\t")] == [
+    assert program[: program.index("binary\tapps/one/capsule\t")] == [
         "binary\tprograms/links\t",
         "run\tBIN/programs/links\tprograms/links",
         "runlink\texternal/other/lib/words.txt\tlinked/words.txt",
@@ -57,6 +57,7 @@ def test_runfiles_are_asked_for_file_by_file(bazel: Bazel) -> None:
         "runroot\texternal/other/lib/words.txt\tat_the_root/words.txt",
     ]
     assert "src\tBIN/external/other/lib/tool\t../other/lib/tool" in lines
+    assert "src\tBIN/programs/aside\tprograms/aside" in lines  # which is no output of its rule
 
 
 @pytest.mark.parametrize(("option", "status"), [("--nostamp", []), ("--stamp", STATUS)])
@@ -79,7 +80,7 @@ def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str,
         "--manifest",
         "conflicts/capsule.yml",
         *status,
-        *layer("app", "agreeing", "agreeing.app"),
+        *layer("app", "agreeing", "agreeing.layers/app"),
         *layer("first", "first", "first"),
         *layer("same_again", "same_again", "same_again"),
     ]

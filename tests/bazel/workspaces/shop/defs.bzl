@@ -18,6 +18,29 @@ tree = rule(
     doc = "Makes a directory.",
 )
 
+def _aside_impl(ctx):
+    program = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        content = "#!/bin/sh\necho aside\n",
+        is_executable = True,
+        output = program,
+    )
+    note = ctx.actions.declare_file(ctx.label.name + ".note")
+    ctx.actions.write(
+        content = "note\n",
+        output = note,
+    )
+    return [DefaultInfo(
+        executable = program,
+        files = depset([note]),
+    )]
+
+aside = rule(
+    implementation = _aside_impl,
+    doc = "A program that its rule leaves out of the outputs.",
+    executable = True,
+)
+
 def _program_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(

@@ -2,8 +2,6 @@
 # Copies the capsule that was built beside this script out of Bazel's tree, under its real name.
 set -eu
 
-name='%{name}'
-
 usage() {
     cat <<'END'
 usage: bazel run TARGET -- [--output-dir DIR]
@@ -42,8 +40,13 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$output_dir" ] || refuse '--output-dir needs a directory'
 
-# bazel-bin holds the outputs beside this script, and so does a runfiles tree.
-built=$(dirname "$0")/$name
+# bazel-bin holds the outputs beside this script, and so does a runfiles tree. Where only this script was put elsewhere
+# with its runfiles, they are in these, the only ones of their kind.
+built=$0
+if [ ! -e "$built.file_name" ]; then
+    built=$(find -L "$0.runfiles" -name '*.file_name')
+    built=${built%.file_name}
+fi
 archive=$built.tar.gz
 read -r file_name <"$built.file_name"
 read -r id <"$built.id"
