@@ -52,7 +52,8 @@ def test_a_stated_interpreter_without_pip_is_served_by_another_pip(bazel: Bazel,
 def test_what_is_no_python_is_refused_by_name_with_a_remedy(bazel: Bazel, stated: str) -> None:
     assert (
         f"{stated}, which was stated as the interpreter of the capsule builder, "
-        "is not a Python 3.10 or newer that runs. Install it, or name another with --repo_env=CAPSULE_PYTHON=/path/to/python3."
+        "is not a Python 3.10 or newer that runs. "
+        "Install it, or name another with --repo_env=CAPSULE_PYTHON=/path/to/python3."
     ) in bazel.refuses(TARGET, f"--repo_env=CAPSULE_PYTHON={stated}")
 
 
