@@ -113,6 +113,13 @@ def test_a_conflict_within_a_layer_names_both_files(bazel: Bazel) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(("target", "place"), [("link_for_manifest", "capsule.yml"), ("directory_for_file", "main.sh")])
+def test_what_would_be_dropped_for_another_is_refused(bazel: Bazel, target: str, place: str) -> None:
+    said = bazel.refuses(f"//conflicts:{target}")
+    assert f"ERROR: Two sources for {place}: " in said
+    assert "Traceback" not in said
+
+
 def test_an_absent_entrypoint_is_refused(bazel: Bazel) -> None:
     assert "ERROR: Entrypoint not found: bin/absent.sh" in bazel.refuses("//refusals:no_entrypoint")
 
