@@ -26,7 +26,7 @@ class Bazel:
             ["sh", str(REPOSITORY / "tools/debian/bazelrc.sh")], check=True, capture_output=True, text=True
         )
         self._options = [line.split(" ", 1)[1] for line in stubs.stdout.splitlines() if line.startswith("build ")]
-        self._options += ["--color=no", "--curses=no", "--nosandbox_debug"]
+        self._options += ["--color=no", "--curses=no"]
 
     def run(
         self, command: str, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None

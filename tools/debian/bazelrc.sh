@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the lines of a .bazelrc that give Debian's Bazel 4.2.3 the repositories that it lacks. See README.md beside this file.
+# Prints the lines of a .bazelrc that give Debian's Bazel 4.2.3 the repositories that it lacks, and quiet. See README.md beside this file.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 for command in build fetch query sync; do
@@ -7,3 +7,6 @@ for command in build fetch query sync; do
         echo "$command --override_repository=$repository=$here/$repository"
     done
 done
+
+# Debian's own bazelrc, which is read before this one, says --sandbox_debug.
+echo 'build --nosandbox_debug'
