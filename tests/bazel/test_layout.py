@@ -76,6 +76,20 @@ def test_modes_come_from_content_and_patterns_not_from_disk(bazel: Bazel) -> Non
         logo.chmod(0o644)
 
 
+def test_a_made_directory_is_its_files_and_its_links_are_what_they_lead_to(bazel: Bazel) -> None:
+    assert bazel.listing("//layout:link_to_file") == {
+        "to_file/empty_too": "dir",  # from empty_dirs; the one that the action made is lost
+        "to_file/link": "file",
+        "to_file/real/one.txt": "file",
+    }
+
+
+def test_a_link_to_a_directory_in_a_made_directory_is_refused(bazel: Bazel) -> None:
+    said = bazel.refuses("//layout:link_to_directory")
+    assert "Not a regular file, but a directory: to_directory/link" in said
+    assert "Traceback" not in said
+
+
 def test_no_way_leads_out_of_the_capsule(bazel: Bazel) -> None:
     assert '".." has no place in "../elsewhere"' in bazel.refuses("//layout:upwards")
 

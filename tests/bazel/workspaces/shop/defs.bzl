@@ -18,6 +18,21 @@ tree = rule(
     doc = "Makes a directory.",
 )
 
+def _bare_tree_impl(ctx):
+    tree = ctx.actions.declare_directory(ctx.label.name)
+    ctx.actions.run_shell(
+        arguments = [tree.path],
+        command = "cd $1 && mkdir empty real && echo one >real/one.txt && ln -s " + ("real" if ctx.attr.linked else "real/one.txt") + " link",
+        outputs = [tree],
+    )
+    return [DefaultInfo(files = depset([tree]))]
+
+bare_tree = rule(
+    implementation = _bare_tree_impl,
+    attrs = {"linked": attr.bool(doc = "Whether its link leads to a directory, and not to a file.")},
+    doc = "Makes a directory that holds an empty one and a link.",
+)
+
 def _aside_impl(ctx):
     program = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(
