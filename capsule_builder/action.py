@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -227,16 +227,15 @@ def _assemble(arguments: _Arguments) -> None:
             capsule.Layer(name, owner, LayerFiles(*(stack.enter_context(open(file, "rb")) for file in files)))
             for name, owner, *files in arguments.layers
         ]
-        merged = capsule.merge(layers, manifest)
+        listing = stack.enter_context(open(arguments.one("--listing"), "w+b"))
+        merged = capsule.merge(layers, manifest, listing)
         for warning in merged.warnings:
             _say(f"WARNING: {warning}")
-        with open(arguments.one("--archive"), "wb") as archive:
-            document = capsule.write_archive(
-                archive, merged, layers, manifest, level=int(arguments.one("--level")), build=_facts(arguments)
-            )
-        with open(arguments.one("--listing"), "wb") as listing:
-            merged.listing.seek(0)
-            shutil.copyfileobj(merged.listing, listing)
+        archive = stack.enter_context(open(arguments.one("--archive"), "wb"))
+        index = stack.enter_context(tempfile.TemporaryFile())
+        document = capsule.write_archive(
+            archive, index, merged, layers, manifest, level=int(arguments.one("--level")), build=_facts(arguments)
+        )
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)
     _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())

@@ -71,19 +71,20 @@ def build_from_directory(
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_named(output or place))
-        files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in range(3)))
+        fragment, contents, layer_index, listing, index = (
+            stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in range(5)
+        )
+        files = LayerFiles(fragment, contents, layer_index)
         told = stack.enter_context(progress(tree.size)) if progress else None
         entries = tree.entries(manifest_bytes, Patterns(manifest.executables), warnings)
         write_layer(entries, files, level=level, jobs=jobs, progress=told)
 
         layers = [capsule.Layer(APP_LAYER, source, files)]
-        merged = capsule.merge(layers, manifest, scratch=place)
+        merged = capsule.merge(layers, manifest, listing)
         digest = hashlib.sha256() if hash_archive else None
         archive = output or capsule.archive_name(manifest.name, merged.id)
         new = stack.enter_context(NewFile(archive))
-        capsule.write_archive(
-            new.file, merged, layers, manifest, level=level, build=build, digest=digest, scratch=place
-        )
+        capsule.write_archive(new.file, index, merged, layers, manifest, level=level, build=build, digest=digest)
         new.commit()
     return Built(
         id=merged.id,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -68,31 +67,23 @@ def stored(file: BinaryIO) -> Content:
     return Stored(file, file.seek(0, os.SEEK_END))
 
 
-def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = None) -> Merged:
-    """The capsule's listing and ID, checked against the manifest.
-
-    The listing becomes a file without a name in the directory ``scratch`` (default: the system's for such).
+def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Merged:
+    """The capsule's listing and ID, checked against the manifest; ``listing`` is an empty file, which gets the listing.
 
     Raises:
         CapsuleError: layers disagree, a link leads nowhere, an entry point is missing, a file that the manifest names
             as executable is not; all that is wrong, at once.
     """
-    crowded: set[str] = set()
     problems: list[Problem] = []
-    spool = _spool(scratch)
-    spool.write(contents.LISTING_HEADER)
-    spool.writelines(entry.line() for entry, _ in contents.merge([_owned(layer) for layer in layers], crowded))
-    if crowded:
-        everything, spool = _entries(spool), _spool(scratch)
-        spool.write(contents.LISTING_HEADER)
-        spool.writelines(e.line() for e in everything if e.kind != "dir" or e.path not in crowded)
+    if crowded := _write_listing(layers, listing):
+        _write_listing(layers, listing, left_out=crowded)
 
     digest, files = hashlib.sha256(), 0
     links: dict[str, str] = {}
     executables = Patterns(manifest.executables)
-    spool.seek(0)
-    digest.update(spool.readline())
-    for line in spool:
+    listing.seek(0)
+    digest.update(listing.readline())
+    for line in listing:
         digest.update(line)
         entry = contents.parse_line(line)
         if entry.kind == "symlink":
@@ -102,18 +93,30 @@ def merge(layers: Sequence[Layer], manifest: Manifest, *, scratch: str | None = 
             if entry.kind == "file" and executables.match(entry.path):
                 problems.append(_not_executable(entry.path, layers))
     if links:
-        problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(spool)))
-    regular = (entry.path for entry in _entries(spool) if entry.kind in {"file", "executable"})
+        problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(listing)))
+    regular = (entry.path for entry in _entries(listing) if entry.kind in {"file", "executable"})
     problems += missing_entrypoints(manifest, links, regular)
     if problems:
         raise CapsuleError(problems)
-    warnings = doubts(manifest, links, _entries(spool))
-    spool.seek(0)
-    return Merged(spool, digest.hexdigest(), files, tuple(warnings))
+    warnings = doubts(manifest, links, _entries(listing))
+    listing.seek(0)
+    return Merged(listing, digest.hexdigest(), files, tuple(warnings))
+
+
+def _write_listing(layers: Sequence[Layer], listing: BinaryIO, left_out: Collection[str] = ()) -> set[str]:
+    """Writes the merged listing anew, less some directories; gives the listed directories that are not empty."""
+    crowded: set[str] = set()
+    listing.seek(0)
+    listing.truncate()
+    listing.write(contents.LISTING_HEADER)
+    merged = contents.merge([_owned(layer) for layer in layers], crowded)
+    listing.writelines(entry.line() for entry, _ in merged if entry.kind != "dir" or entry.path not in left_out)
+    return crowded
 
 
 def write_archive(
     out: BinaryIO,
+    index: BinaryIO,
     merged: Merged,
     layers: Sequence[Layer],
     manifest: Manifest,
@@ -121,17 +124,15 @@ def write_archive(
     level: int = DEFAULT_LEVEL,
     build: BuildFacts = metadata.UNSTAMPED,
     digest: hashlib._Hash | None = None,
-    scratch: str | None = None,
 ) -> bytes:
-    """Writes the archive to ``out`` (empty, unbuffered or not) and gives the bytes of its metadata.
+    """Writes the archive to ``out`` and gives the bytes of its metadata; ``index`` is an empty file for the index.
 
     The layers' fragments are copied as they are, by the kernel where it can; when ``digest`` is given it is fed
-    everything that is written. ``scratch`` is the directory for the index while it is put together.
+    everything that is written.
 
     Raises:
         OSError: the archive cannot be written.
     """
-    index = _spool(scratch)
     index.write(b"# capsule-index v1\n")
     facts = [_index_layer(layer, index) for layer in layers]
     document = metadata.encode(
@@ -230,8 +231,3 @@ def _sha256(file: BinaryIO) -> str:
     while chunk := file.read(_COPY_SIZE):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _spool(directory: str | None) -> BinaryIO:
-    """A temporary file without a name."""
-    return tempfile.TemporaryFile(dir=directory)

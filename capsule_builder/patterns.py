@@ -7,16 +7,18 @@ is why PyPI ``pathspec`` is not used here: it raises for ``[z-a]`` and ``a\``, s
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class Patterns:
     """Some lines of patterns; the last one that matches decides."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        found = [rule for line in lines if (rule := _rule(line.encode("utf-8", "surrogateescape")))]
+        names = itertools.count()
+        found = [rule for line in lines if (rule := _rule(line.encode("utf-8", "surrogateescape"), names))]
         self._rules = [(re.compile(regex, re.DOTALL), named) for regex, named in reversed(found)]
         self._any = re.compile(b"|".join(regex for regex, _ in found), re.DOTALL) if found else None
 
@@ -42,10 +44,11 @@ class Patterns:
 _LINE = re.compile(rb"((?:\\.|[^\\])*?) *", re.DOTALL)
 
 
-def _rule(line: bytes) -> tuple[bytes, bool] | None:
+def _rule(line: bytes, names: Iterator[int]) -> tuple[bytes, bool] | None:
     """One line as a regular expression, and False for ``!``; None when it can match nothing.
 
-    The expression is for ``d`` or ``f``, for a directory or anything else, and the whole path.
+    The expression is for ``d`` or ``f``, for a directory or anything else, and the whole path. ``names`` gives numbers
+    that no other line's expression has.
     """
     if line.startswith(b"#"):
         return None
@@ -54,13 +57,60 @@ def _rule(line: bytes) -> tuple[bytes, bool] | None:
     glob = line.removeprefix(b"!")
     kind = b"d" if glob.endswith(b"/") else b"[df]"
     glob = glob.removesuffix(b"/")
-    above = b"" if b"/" in glob else b"(?:.*/)?"
-    body = _translate(glob.removeprefix(b"/"))
-    return (kind + above + body, not line.startswith(b"!")) if body else None
+    anywhere = b"/" not in glob
+    tokens = _tokens(glob.removeprefix(b"/"))
+    if not tokens:
+        return None
+    body = _expression([_ABOVE, *tokens] if anywhere else tokens, names)
+    return kind + body, not line.startswith(b"!")
 
 
-def _translate(glob: bytes) -> bytes | None:
-    """A pattern's body as a regular expression; None when no path can match."""
+# What a pattern is made of, beside the expressions of single characters.
+_STAR, _ABOVE, _BELOW = b"*", b"**/", b".*?"
+
+
+def _expression(tokens: list[bytes], names: Iterator[int]) -> bytes:
+    """Tokens as one regular expression that takes no more than quadratic time.
+
+    What follows a star may be taken where it is found first, if another star comes after it: whatever that choice
+    leaves over, the later star takes. So nothing but the last star of a part, and the last ``**/``, ever tries again.
+    """
+
+    def first(expression: bytes) -> bytes:
+        name = b"g%d" % next(names)
+        return b"(?=(?P<%s>%s))(?P=%s)" % (name, expression, name)  # an atomic group, which Python has from 3.11 on
+
+    def parts(group: list[bytes]) -> bytes:
+        out: list[bytes] = []
+        part: list[list[bytes]] = [[]]
+        for token in [*group, b"/"]:
+            if token == _STAR:
+                part.append([])
+            elif token == b"/":
+                beginning, *chunks = (b"".join(chunk) for chunk in part)
+                chunks = [chunk for chunk in chunks[:-1] if chunk] + chunks[-1:]
+                out.append(beginning + b"".join(first(b"[^/]*?" + chunk) for chunk in chunks[:-1]))
+                out.append(b"[^/]*" + chunks[-1] if chunks else b"")
+                out.append(b"/")
+                part = [[]]
+            else:
+                part[-1].append(token)
+        return b"".join(out[:-1])
+
+    groups: list[list[bytes]] = [[]]
+    for token in tokens:
+        if token == _ABOVE:
+            groups.append([])
+        else:
+            groups[-1].append(token)
+    beginning, *above = groups
+    above = [group for group in above[:-1] if group] + above[-1:]
+    done = parts(beginning) + b"".join(first(b"(?:.*?/)??" + parts(group)) for group in above[:-1])
+    return done + (b"(?:.*/)?" + parts(above[-1]) if above else b"")
+
+
+def _tokens(glob: bytes) -> list[bytes] | None:
+    """A pattern's body in tokens; None when no path can match."""
     special = re.search(rb"[*?[\\]", glob)
     beginning = special.start() if special else 0  # git matches what comes before by itself
     out: list[bytes] = []
@@ -72,12 +122,12 @@ def _translate(glob: bytes) -> bytes | None:
             rest = glob[after:]
             alone = (at == beginning or glob[at - 1 : at] == b"/") and (not rest or rest.startswith((b"/", b"\\/")))
             if after - at == 1 or not alone:
-                out.append(b"[^/]*")
+                out.append(_STAR)
             elif rest.startswith(b"/"):
-                out.append(b"(?:.*/)?")
+                out.append(_ABOVE)
                 after += 1
             else:
-                out.append(b".*")
+                out.append(_BELOW)
             at = after
         elif char == b"?":
             out.append(b"[^/]")
@@ -94,7 +144,7 @@ def _translate(glob: bytes) -> bytes | None:
                 return None
             out.append(re.escape(glob[at : at + 1]))
             at += 1
-    return b"".join(out)
+    return out
 
 
 _CLASSES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ PARTS = st.sampled_from(
         "*", "**", "***", "?", "/**/", "**/", "/**", "d/", "/d", "*.", "a*", "*b",
         "[", "]", "[a-c]", "[!a]", "[^b]", "[]]", "[]-a]", "[a-]", "[c-a]", "[a\\]]", "[é]", "[/]", "[\\a-c]",
         "[a-\\c]", "[[:alpha:]]", "[![:alpha:]]", "[[:punct:]a]", "[[:bad:]]", "[[:a]",
-        "\\*", "\\a", "\\é", "\\ ", "\\[", "\\!", "\\#",
+        "\\*", "\\a", "*a*b*", "**/a/**/", "*a*/", "**\\/", "\\é", "\\ ", "\\[", "\\!", "\\#",
     ]
 )  # fmt: skip
 LINES = st.builds(
@@ -192,3 +193,22 @@ def test_the_guide_lists_the_defaults() -> None:
 )
 def test_a_pattern_names_files_and_what_lies_below_directories(lines: list[str], path: str, named: bool) -> None:
     assert Patterns(lines).match(path) is named
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a" * 30 + "b", "a" * 250),
+        ("**/a/" * 30 + "b", "a/" * 1000 + "a"),
+        ("**/*a*a*a/" * 9 + "b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/" * 60 + "a"),
+        ("/**/a" * 20 + "/**/b", "a/" * 1000),
+    ],
+)
+def test_no_pattern_takes_long(pattern: str, path: str) -> None:
+    program = (
+        "import sys; from capsule_builder.patterns import Patterns; print(Patterns(sys.argv[1:2]).decide(sys.argv[2]))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, pattern, path], timeout=20, check=True, stdout=subprocess.PIPE
+    )
+    assert said.stdout == b"None\n"

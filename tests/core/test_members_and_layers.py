@@ -42,9 +42,9 @@ def parts(files: LayerFiles) -> tuple[bytes, bytes, bytes]:
 
 def assembled(*layers: list[Entry]) -> tuple[bytes, str]:
     made = [capsule.Layer(f"l{number}", f"//:l{number}", layer(entries)) for number, entries in enumerate(layers)]
-    merged = capsule.merge(made, MANIFEST)
+    merged = capsule.merge(made, MANIFEST, io.BytesIO())
     out = io.BytesIO()
-    capsule.write_archive(out, merged, made, MANIFEST, digest=hashlib.sha256())
+    capsule.write_archive(out, io.BytesIO(), merged, made, MANIFEST, digest=hashlib.sha256())
     return out.getvalue(), merged.id
 
 
@@ -210,7 +210,9 @@ def test_the_copy_is_the_same_with_and_without_the_kernel(tmp_path: Path) -> Non
             files = LayerFiles(fragment, listing, index)
             write_layer(sorted(entries, key=lambda entry: entry.path), files)
             layers = [capsule.Layer("app", "app", files)]
-            capsule.write_archive(out, capsule.merge(layers, MANIFEST), layers, MANIFEST, digest=digest)
+            capsule.write_archive(
+                out, io.BytesIO(), capsule.merge(layers, MANIFEST, io.BytesIO()), layers, MANIFEST, digest=digest
+            )
             out.seek(0)
             archives.append(out.read())
         if digest:

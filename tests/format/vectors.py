@@ -145,10 +145,11 @@ def build(tree: dict[str, Any]) -> dict[str, bytes]:
             files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)))
             write_layer(sorted(entries, key=lambda entry: entry.path.encode()), files)
             layers.append(capsule.Layer(name, name, files))
-        merged = capsule.merge(layers, checked)
+        merged = capsule.merge(layers, checked, stack.enter_context(tempfile.TemporaryFile()))
         # A real file: fragments are copied by the kernel.
         archive = stack.enter_context(tempfile.TemporaryFile())
-        metadata = capsule.write_archive(archive, merged, layers, checked)
+        index = stack.enter_context(tempfile.TemporaryFile())
+        metadata = capsule.write_archive(archive, index, merged, layers, checked)
         archive.seek(0)
         made = archive.read()
         merged.listing.seek(0)
