@@ -63,7 +63,7 @@ class MemberWriter:
     """Packs entries into members and deflates them over ``jobs`` threads.
 
     For each entry call :meth:`begin`, :meth:`write` as often as needed, then :meth:`end`. Members arrive at ``sink`` in
-    order, on the calling thread. Leaving the context waits for all of them.
+    order, on the calling thread. Leaving the context waits for all of them, unless it is left by an error.
     """
 
     def __init__(self, sink: Sink, *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:
@@ -126,4 +126,5 @@ class MemberWriter:
                 self.flush()
                 self._drain(0)
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            # After a failure nobody is waited for: a signal may have struck while a future was locked, for good.
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)

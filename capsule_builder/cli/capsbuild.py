@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.prepare()
         return _run(_parser().parse_args(argv))
     except report.Stopped as stopped:
-        report.error(Problem("stopped", "Stopped; nothing was written."))
-        return stopped.code
+        report.leave(stopped)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -53,6 +53,12 @@ def finish() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def leave(stopped: Stopped) -> NoReturn:
+    """Ends the process that was asked to stop, whatever its threads are about."""
+    error(Problem("stopped", "Stopped; nothing was written."))
+    os._exit(stopped.code)
+
+
 def result(*lines: str) -> bool:
     """Prints the result; False, with an error, when nobody can take it."""
     try:

@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import zlib
 from pathlib import Path
@@ -289,3 +291,24 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "f").symlink_to("secret")
     with pytest.raises(CapsuleError, match="Cannot read f"):
         open_regular(str(tmp_path / "f"), "f", follow=False)
+
+
+STRUCK = """
+import os
+from capsule_builder.archive.members import MemberWriter
+try:
+    with MemberWriter(lambda *_: None, jobs=1, level=12) as writer:
+        for number in range(2):
+            writer.begin(str(number), 1 << 20, 1 << 20)
+            writer.write(os.urandom(1 << 20))
+            writer.end()
+            writer.flush()
+        writer._waiting[0][0]._condition.acquire()  # as a signal leaves it that strikes within Condition.__enter__
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    os._exit(3)
+"""
+
+
+def test_a_signal_that_leaves_a_lock_behind_does_not_stop_the_way_out() -> None:
+    assert subprocess.run([sys.executable, "-c", STRUCK], check=False, timeout=60).returncode == 3
