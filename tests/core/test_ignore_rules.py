@@ -109,6 +109,8 @@ TEXTS = st.dictionaries(
 @example({"": b"a b\r\na \r\n"})
 @example({"": b"/d/\n!d/e\n"})
 @example({"": b"a**/b\n"})
+@example({"": b"/d/**b\n"})
+@example({"": b"/d[!x]a\n/d?b\n"})
 @example({"": b"[z-a]\n[]-a]\n[a\n"})
 @example({"": b"/ab/\n/abd\n"})
 @example({"": b"\xe9\n?\n"})
