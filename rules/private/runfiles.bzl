@@ -30,7 +30,10 @@ def _runroot(entry, expander):
     return placed_lines("runroot", entry, expander)
 
 def is_program(target):
-    """Tells whether a target is an executable with runfiles. A plain file also claims to be runnable, but has none.
+    """Tells whether a target is an executable with runfiles.
+
+    A plain file also claims to be runnable, and so does a filegroup of one file, with its `data` for runfiles; but
+    neither made that file.
 
     Args:
       target: a Target.
@@ -39,8 +42,11 @@ def is_program(target):
       A bool.
     """
     info = target[DefaultInfo]
+    executable = info.files_to_run.executable
     runfiles = info.default_runfiles
-    return bool(info.files_to_run.executable and runfiles and (runfiles.files or runfiles.symlinks or runfiles.root_symlinks))
+    if not executable or executable.owner != target.label or not runfiles:
+        return False
+    return bool(runfiles.files or runfiles.symlinks or runfiles.root_symlinks)
 
 def add_program(args, target, destination = ""):
     """Adds the argument lines for an executable's runfiles.

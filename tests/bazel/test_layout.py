@@ -106,5 +106,9 @@ def test_a_layer_may_be_empty(bazel: Bazel) -> None:
     assert bazel.listing("//refusals:empty") == {}
 
 
+def test_a_filegroup_of_one_file_is_no_program(bazel: Bazel) -> None:
+    assert bazel.listing("//layout:grouped") == {"assets/logo.txt": "file"}
+
+
 def test_a_source_directory_is_refused(bazel: Bazel) -> None:
     assert "Not a regular file, but a directory: directory" in bazel.refuses("//refusals:source_directory")
