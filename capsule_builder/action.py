@@ -1,66 +1,32 @@
-"""What the Bazel actions run: ``layer`` and ``assemble``, each with one parameter file, one argument a line.
+"""What the Bazel actions run: ``layer`` and ``assemble``, each with one parameter file (:mod:`capsule_builder.params`).
 
-``rules/private/`` writes these files; their grammar is the agreement between the two:
-
-``layer``
-    ``--fragment``, ``--contents``, ``--index`` (outputs), ``--level``, ``--workspace-name``, ``--package-dir``,
-    ``--strip-prefix``, ``--strict-prefix`` (a flag), ``--manifest``, and any number of ``--executable PATTERN``,
-    ``--symlink PATH<TAB>TARGET``, ``--empty-dir PATH``; then lines of fields with tabs between them:
-    ``src FILE SHORT_PATH``; ``rename FILE PATH``; ``binary SHORT_PATH PATH-OR-EMPTY``, which opens a runfiles tree for
-    ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``; and ``unfit PATH`` in place of one with a
-    tab or a line break in a name.
-
-``assemble``
-    ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
-    ``--stable-status`` and ``--volatile-status`` when the capsule is stamped; and for each layer ``--layer`` followed
-    by five lines: name, owner, fragment, contents, index.
-
-Both begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
-An option's value is on its line after ``=``, or on the next line. Imports as little as it can: it starts once a layer.
+Imports as little as it can: it starts once a layer.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from capsule_builder.archive.members import default_jobs
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.params import Arguments, parse
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
 
-_FLAGS = {"--strict-prefix"}
-_ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
-_LAYER_FIELDS = 5
-_FIELDS = {"src": 2, "rename": 2, "binary": 2, "run": 2, "runlink": 2, "runroot": 2, "unfit": 1}
-_NAMES_NO_FILE = {"binary", "unfit"}  # their first field is for places and messages only
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
-
-
-@dataclass(slots=True)
-class _Arguments:
-    verb: str
-    options: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    layers: list[tuple[str, ...]] = field(default_factory=list)
-    places: list[list[str]] = field(default_factory=list)
-
-    def one(self, name: str, default: str = "") -> str:
-        return self.options[name][-1] if self.options[name] else default
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
     try:
-        arguments = _parse(list(sys.argv[1:] if argv is None else argv))
+        arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments.verb == "layer":
             _layer(arguments)
         elif arguments.verb == "assemble":
@@ -83,64 +49,7 @@ def _say(text: str) -> None:
     sys.stderr.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
-def _parse(argv: list[str]) -> _Arguments:
-    """Reads the command line; what does not follow the grammar was written by rules of another release."""
-    try:
-        return _parsed(argv)
-    except (OSError, ValueError) as error:
-        raise refusal(
-            "action-line", f"Cannot read the command line: {error}", "Builder and rules must be of one release."
-        ) from error
-
-
-def _parsed(argv: list[str]) -> _Arguments:
-    raw: list[bytes] = []
-    for argument in argv:
-        if argument.startswith("@"):
-            with open(argument[1:], "rb") as params:
-                raw += [line for line in params.read().split(b"\n") if line]
-        else:
-            raw.append(os.fsencode(argument))
-    twice = _ENCODED_TWICE in raw
-    lines = [_text(line, twice) for line in raw]
-    arguments = _Arguments(lines[0] if lines else "")
-    rest = iter(lines[1:])
-    for line in rest:
-        if not line.startswith("--"):
-            what, *fields = line.split("\t")
-            if _FIELDS.get(what) != len(fields):
-                raise ValueError(f"not a line of a known kind: {line}")
-            if twice and what not in _NAMES_NO_FILE:
-                fields[0] = _on_disk(fields[0])
-            arguments.places.append([what, *fields])
-        elif line == "--layer":
-            arguments.layers.append(tuple(_value(line, rest) for _ in range(_LAYER_FIELDS)))
-        else:
-            name, equals, value = line.partition("=")
-            arguments.options[name].append(value if equals or name in _FLAGS else _value(name, rest))
-    return arguments
-
-
-def _value(option: str, rest: Iterator[str]) -> str:
-    value = next(rest, None)
-    if value is None:
-        raise ValueError(f"{option} has no value")
-    return value
-
-
-def _text(line: bytes, encoded_twice: bool) -> str:
-    if encoded_twice:
-        line = line.decode().encode("latin-1")
-    return line.decode("utf-8", "surrogateescape")
-
-
-def _on_disk(file: str) -> str:
-    """The name that a file really has: the Bazels that encode twice do so for remote workers' files too."""
-    raw = file.encode("utf-8", "surrogateescape")
-    return file if os.path.lexists(raw) else raw.decode("latin-1")
-
-
-def _layer(arguments: _Arguments) -> None:
+def _layer(arguments: Arguments) -> None:
     listed = _listed(arguments)
     patterns, manifest = list(arguments.options["--executable"]), None
     if path := arguments.one("--manifest"):
@@ -164,7 +73,7 @@ def _layer(arguments: _Arguments) -> None:
         )
 
 
-def _listed(arguments: _Arguments) -> FileList:
+def _listed(arguments: Arguments) -> FileList:
     """The files, links and directories of a layer, each at its place."""
     placement = Placement(
         package_dir=arguments.one("--package-dir"),
@@ -213,7 +122,7 @@ def _listed(arguments: _Arguments) -> FileList:
     return listed
 
 
-def _assemble(arguments: _Arguments) -> None:
+def _assemble(arguments: Arguments) -> None:
     from capsule_builder import capsule
     from capsule_builder.manifest import load
     from capsule_builder.sources.files import read_manifest
@@ -241,7 +150,7 @@ def _assemble(arguments: _Arguments) -> None:
     _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
 
 
-def _facts(arguments: _Arguments) -> BuildFacts:
+def _facts(arguments: Arguments) -> BuildFacts:
     files = [arguments.one(name) for name in ("--stable-status", "--volatile-status")]
     if not any(files):
         return UNSTAMPED

@@ -1,0 +1,108 @@
+"""The parameter file of an action: one argument a line. ``rules/private/`` writes it; this is the agreement of the two.
+
+``layer``
+    ``--fragment``, ``--contents``, ``--index`` (outputs), ``--level``, ``--workspace-name``, ``--package-dir``,
+    ``--strip-prefix``, ``--strict-prefix`` (a flag), ``--manifest``, and any number of ``--executable PATTERN``,
+    ``--symlink PATH<TAB>TARGET``, ``--empty-dir PATH``; then lines of fields with tabs between them:
+    ``src FILE SHORT_PATH``; ``rename FILE PATH``; ``binary SHORT_PATH PATH-OR-EMPTY``, which opens a runfiles tree for
+    ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``; and ``unfit PATH`` in place of one with a
+    tab or a line break in a name.
+
+``assemble``
+    ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
+    ``--stable-status`` and ``--volatile-status`` when the capsule is stamped; and for each layer ``--layer`` followed
+    by five lines: name, owner, fragment, contents, index.
+
+Both begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
+An option's value is on its line after ``=``, or on the next line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from capsule_builder.errors import refusal
+
+_FLAGS = {"--strict-prefix"}
+_ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
+_LAYER_FIELDS = 5
+_FIELDS = {"src": 2, "rename": 2, "binary": 2, "run": 2, "runlink": 2, "runroot": 2, "unfit": 1}
+_NAMES_NO_FILE = {"binary", "unfit"}  # their first field is for places and messages only
+
+
+@dataclass(slots=True)
+class Arguments:
+    """A command line, read: the verb, options by name, layers as they follow ``--layer``, lines of fields."""
+
+    verb: str
+    options: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    layers: list[tuple[str, ...]] = field(default_factory=list)
+    places: list[list[str]] = field(default_factory=list)
+
+    def one(self, name: str) -> str:
+        """The value of an option, the last one if there are several; empty when there is none."""
+        return self.options[name][-1] if self.options[name] else ""
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Reads a command line, with the parameter files (``@FILE``) in it.
+
+    Raises:
+        CapsuleError: it does not follow the grammar, so that other rules than this release's wrote it.
+    """
+    try:
+        return _parsed(argv)
+    except (OSError, ValueError) as error:
+        raise refusal(
+            "action-line", f"Cannot read the command line: {error}", "Builder and rules must be of one release."
+        ) from error
+
+
+def _parsed(argv: Sequence[str]) -> Arguments:
+    raw: list[bytes] = []
+    for argument in argv:
+        if argument.startswith("@"):
+            with open(argument[1:], "rb") as params:
+                raw += [line for line in params.read().split(b"\n") if line]
+        else:
+            raw.append(os.fsencode(argument))
+    twice = _ENCODED_TWICE in raw
+    lines = [_text(line, twice) for line in raw]
+    arguments = Arguments(lines[0] if lines else "")
+    rest = iter(lines[1:])
+    for line in rest:
+        if not line.startswith("--"):
+            what, *fields = line.split("\t")
+            if _FIELDS.get(what) != len(fields):
+                raise ValueError(f"not a line of a known kind: {line}")
+            if twice and what not in _NAMES_NO_FILE:
+                fields[0] = _on_disk(fields[0])
+            arguments.places.append([what, *fields])
+        elif line == "--layer":
+            arguments.layers.append(tuple(_value(line, rest) for _ in range(_LAYER_FIELDS)))
+        else:
+            name, equals, value = line.partition("=")
+            arguments.options[name].append(value if equals or name in _FLAGS else _value(name, rest))
+    return arguments
+
+
+def _value(option: str, rest: Iterator[str]) -> str:
+    value = next(rest, None)
+    if value is None:
+        raise ValueError(f"{option} has no value")
+    return value
+
+
+def _text(line: bytes, encoded_twice: bool) -> str:
+    if encoded_twice:
+        line = line.decode().encode("latin-1")
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _on_disk(file: str) -> str:
+    """The name that a file really has: the Bazels that encode twice do so for remote workers' files too."""
+    raw = file.encode("utf-8", "surrogateescape")
+    return file if os.path.lexists(raw) else raw.decode("latin-1")
