@@ -1,4 +1,4 @@
-"""Files too large for every day: ``pytest tests/long/huge_files.py`` (a minute or two, 300 MB of disk)."""
+"""Files too large for every day: ``./dev long`` (two or three minutes, 300 MB of disk)."""
 
 from __future__ import annotations
 
