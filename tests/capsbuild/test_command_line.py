@@ -146,13 +146,13 @@ def test_the_same_manifest_by_another_way_is_no_matter_for_a_warning(app: Path, 
     assert build(app, out, "--manifest", str(app.parent / "same.yml")).err == NO_VENV
 
 
-@pytest.mark.parametrize("link", ["../shared.yml", "/nowhere", "capsule.yml"])
+@pytest.mark.parametrize("link", ["../common.yml", "/nowhere", "capsule.yml"])
 def test_a_link_at_capsule_yml_is_replaced_whatever_it_points_to(app: Path, out: Path, link: str) -> None:
-    (app / "capsule.yml").rename(app.parent / "shared.yml")
+    (app / "capsule.yml").rename(app.parent / "common.yml")
     (app / "capsule.yml").symlink_to(link)
     (app / "also").symlink_to("capsule.yml")
-    ran = build(app, out, "--manifest", str(app.parent / "shared.yml"))
-    assert ("is left out" in ran.err) is (link != "../shared.yml")
+    ran = build(app, out, "--manifest", str(app.parent / "common.yml"))
+    assert ("is left out" in ran.err) is (link != "../common.yml")
     with tarfile.open(out / "new") as tar:
         assert tar.getmember("capsule.yml").isreg()
 
