@@ -12,7 +12,7 @@ from capsule_builder.archive import tar
 from capsule_builder.archive.members import DEFAULT_LEVEL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Entry, File, Symlink
-from capsule_builder.errors import refusal
+from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.links import link_problem
 from capsule_builder.paths import path_problem
 
@@ -111,6 +111,6 @@ def _check(entry: Entry, last: str) -> None:
     if not problem and isinstance(entry, Symlink):
         problem = link_problem(entry.path, entry.target)
     if problem:
-        raise refusal(problem.code, problem.message, problem.remedy)
+        raise CapsuleError([problem])
     if entry.path <= last:
         raise ValueError(f"entries out of order: {entry.path!r} after {last!r}")
