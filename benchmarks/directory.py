@@ -1,4 +1,4 @@
-"""From a directory, cold: capsbuild beside what people use today, on the same tree in the same run.
+"""From a directory, with no cache of ours: capsbuild beside what people use today, on the same tree in the same run.
 
 ``./dev bench`` runs it. Times are of this machine; the ratios are what is claimed. Writes ``results/directory.md`` and
 ``.json``.
@@ -96,10 +96,11 @@ def table(rows: list[Row], facts: dict[str, object]) -> str:
     first = rows[0]
     measured = f"{facts['date']}; {facts['cores']} cores, {facts['machine']}, Python {facts['python']}"
     tree = f"{facts['files']:,} files, {facts['bytes'] / 1e6:,.0f} MB"
+    title = f"From a directory, no cache but the warm page cache: {tree}"
     lines = [
-        f"From a directory, cold: {tree}. Medians of {ROUNDS} rounds in one run, {measured}.",
+        f"{title}. Medians of {ROUNDS} rounds in one run, {measured}.",
         "",
-        "| | wall | spread | × capsbuild | CPU | peak memory | size | × capsbuild |",
+        "| | wall | spread | × capsbuild | CPU | peak memory (largest process) | size | × capsbuild |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

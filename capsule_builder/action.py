@@ -20,6 +20,7 @@ from capsule_builder.patterns import Patterns
 from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
 
+_MAX_SHOWN = 100
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
 
 
@@ -36,8 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "action-verb", f"Unknown action: {arguments.verb}", "Builder and rules must be of one release."
             )
     except CapsuleError as error:
-        for problem in error.problems:
+        for problem in error.problems[:_MAX_SHOWN]:
             _say(str(problem) if hasattr(problem, "line") else f"ERROR: {problem}")
+        if len(error.problems) > _MAX_SHOWN:
+            _say(f"ERROR: … and {len(error.problems) - _MAX_SHOWN:,} more")
         return 1
     except OSError as error:
         _say(f"ERROR: Cannot write the capsule: {error.strerror or error} ({error.filename or 'output'})")

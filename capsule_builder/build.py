@@ -17,7 +17,7 @@ from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 from capsule_builder.manifest import Manifest, load
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
-from capsule_builder.output import NewFile
+from capsule_builder.output import NewFile, undisturbed
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources import directory
@@ -55,11 +55,13 @@ def build_from_directory(
     build: BuildFacts = UNSTAMPED,
     hash_archive: bool = False,
     progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
+    before_commit: Callable[[], None] | None = None,
 ) -> Built:
     """Builds the capsule of the directory ``source`` and puts it at ``output``.
 
     ``output`` is ``capsule-<name>-<short id>.tar.gz`` in the current directory unless given. ``progress`` gets the
-    number of bytes to read and gives what is told of each piece.
+    number of bytes to read and gives what is told of each piece. ``before_commit`` is called when nothing is left to do
+    but to put the archive in its place.
 
     Raises:
         CapsuleError: the manifest, the tree or the place of the output is refused: every reason, at once.
@@ -83,8 +85,11 @@ def build_from_directory(
         merged = capsule.merge(layers, manifest, listing)
         digest = hashlib.sha256() if hash_archive else None
         archive = output or capsule.archive_name(manifest.name, merged.id)
-        new = stack.enter_context(NewFile(archive))
+        with undisturbed():
+            new = stack.enter_context(NewFile(archive))
         capsule.write_archive(new.file, index, merged, layers, manifest, level=level, build=build, digest=digest)
+        if before_commit:
+            before_commit()
         new.commit()
     return Built(
         id=merged.id,

@@ -79,6 +79,7 @@ def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Mer
         _write_listing(layers, listing, left_out=crowded)
 
     digest, files = hashlib.sha256(), 0
+    unmarked: set[str] = set()
     links: dict[str, str] = {}
     executables = Patterns(manifest.executables)
     listing.seek(0)
@@ -91,7 +92,9 @@ def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Mer
         elif entry.kind != "dir":
             files += 1
             if entry.kind == "file" and executables.match(entry.path):
-                problems.append(_not_executable(entry.path, layers))
+                unmarked.add(entry.path)
+    if unmarked:
+        problems += _not_executable(unmarked, layers)
     if links:
         problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(listing)))
     regular = (entry.path for entry in _entries(listing) if entry.kind in {"file", "executable"})
@@ -186,15 +189,17 @@ def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     return LayerFacts(layer.name, digest, files, total_size, compressed_size)
 
 
-def _not_executable(path: str, layers: Sequence[Layer]) -> Problem:
-    owner = next(
-        (layer.owner for layer in layers if any(entry.path == path for entry in _entries(layer.files.contents))), ""
-    )
-    return Problem(
-        "executable-unmarked",
-        f"The manifest names an executable that its layer did not make one: {path} ({owner})",
-        f'Add it to that layer: executables = ["{path}"].',
-    )
+def _not_executable(paths: set[str], layers: Sequence[Layer]) -> Iterator[Problem]:
+    """One problem for each layer that has files which the manifest names as executable, and did not mark them."""
+    for layer in layers:
+        found = [entry.path for entry in _entries(layer.files.contents) if entry.path in paths]
+        if found:
+            more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+            yield Problem(
+                "executable-unmarked",
+                f"The manifest names an executable that its layer did not make one: {found[0]}{more} ({layer.owner})",
+                "Give that layer the same patterns: executables = [...].",
+            )
 
 
 def _entries(listing: BinaryIO) -> Iterator[Listed]:

@@ -92,7 +92,7 @@ def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[s
     here = path.split("/")[:-1]
     todo = links[path].split("/")[::-1]
     needed: list[str] = []
-    hops, end = 1, ""
+    hops, end = 0 if path == "" else 1, ""  # a path that is asked about is no link itself
     while todo:
         part = todo.pop()
         if part in {"", "."}:
@@ -115,7 +115,7 @@ def _follow(path: str, links: Mapping[str, str]) -> tuple[Problem | None, list[s
             message = f"Link leads to itself, or through more than {_MAX_HOPS} links: {where}"
             return Problem("link-cycle", message, "Remove the link, or exclude it."), [], ""
         if target.startswith("/"):  # the interpreter contract, or a link that is refused in its own right
-            if any(part not in {"", "."} for part in todo):
+            if todo:  # it is a file, which has nothing below it
                 return Problem("link-escape", f"Link leaves the tree: {where}", "Link inside the tree."), [], ""
             return None, needed, target
         here.pop()

@@ -39,6 +39,11 @@ def forbidden(text: str) -> str | None:
     )
 
 
+def raw(path: str) -> bytes:
+    """A path as the system has it, whatever the locale says."""
+    return path.encode("utf-8", "surrogateescape")
+
+
 def shown(path: str) -> str:
     r"""A path for a message: control and undecodable bytes as escapes (``caf\xe9``), the rest as it is."""
     escaped = FORBIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), path)

@@ -17,17 +17,19 @@ def from_environment(environ: Mapping[str, str]) -> BuildFacts:
     Raises:
         CapsuleError: ``SOURCE_DATE_EPOCH`` is not a number of seconds.
     """
-    return BuildFacts(_moment(environ.get("SOURCE_DATE_EPOCH") or str(int(time.time()))), platform.node())
+    return BuildFacts(
+        _moment("SOURCE_DATE_EPOCH", environ.get("SOURCE_DATE_EPOCH") or str(int(time.time()))), platform.node()
+    )
 
 
 def from_status(text: str) -> BuildFacts:
     """The facts in Bazel's workspace status (``KEY value`` lines); Bazel itself minds ``SOURCE_DATE_EPOCH``."""
     values = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
     moment = values.get("BUILD_TIMESTAMP")
-    return BuildFacts(_moment(moment) if moment else None, values.get("BUILD_HOST"))
+    return BuildFacts(_moment("BUILD_TIMESTAMP", moment) if moment else None, values.get("BUILD_HOST"))
 
 
-def _moment(seconds: str) -> str:
+def _moment(name: str, seconds: str) -> str:
     """RFC 3339, in UTC, to the second."""
     try:
         if not (seconds.isascii() and seconds.isdigit()):
@@ -36,7 +38,7 @@ def _moment(seconds: str) -> str:
     except (ValueError, OverflowError, OSError):
         raise refusal(
             "stamp-time",
-            f"SOURCE_DATE_EPOCH is not a time: {seconds[:60]!r}",
+            f"{name} is not a time: {seconds[:60]!r}",
             "Set it to a number of seconds since 1970-01-01 UTC, or unset it.",
         ) from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -106,7 +106,11 @@ class MemberWriter:
         """Ends the member, if it holds anything."""
         if self._block.plain:
             block, self._block = self._block, _Block()
-            future = self._pool.submit(gzip_member, block.plain, self._level)
+            try:
+                future = self._pool.submit(gzip_member, block.plain, self._level)
+            except RuntimeError:  # the system has no more threads for us
+                future = Future()
+                future.set_result(gzip_member(block.plain, self._level))
             self._waiting.append((future, len(block.plain), block.entries))
             self._drain(self._room)
 

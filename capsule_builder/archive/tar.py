@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 BLOCK = 512
-END = bytes(2 * BLOCK)
-"""The end-of-archive marker: two blocks of zeros."""
 
 MTIME = 946684800
 """2000-01-01T00:00:00Z, in seconds: the time of every entry."""

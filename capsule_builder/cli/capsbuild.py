@@ -47,6 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
             build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
             hash_archive=arguments.json,
             progress=None if arguments.quiet else bar,
+            before_commit=report.finish,
         )
     report.finish()
     for warning in built.warnings if built else ():

@@ -17,5 +17,6 @@ def bar(total: int) -> Iterator[Progress]:
         return
     from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # its thread would take signals that are to wait
     with tqdm(total=total, unit="B", unit_scale=True, delay=1, leave=False, dynamic_ncols=True) as shown:
         yield shown.update

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import links_problems
-from capsule_builder.paths import MANIFEST_NAME, path_problem, shown
+from capsule_builder.paths import MANIFEST_NAME, path_problem, raw, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.files import open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, IgnoreRules
@@ -56,7 +56,10 @@ class Tree:
         dropped: list[str] = []
         libraries: list[str] = []
         paths = sorted({*self.paths(), MANIFEST_NAME})
-        top = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            top = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise unreadable(self.root, error) from error
         try:
             for position, path in enumerate(paths):
                 if path == MANIFEST_NAME:
@@ -67,7 +70,7 @@ class Tree:
                     yield Directory(path)
                 else:
                     try:
-                        file = open_regular(_raw(path), path, dir_fd=top, follow=False)
+                        file = open_regular(raw(path), path, dir_fd=top, follow=False)
                     except CapsuleError as error:
                         rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
                         raise CapsuleError([*error.problems, *_unopenable(rest, top)]) from error
@@ -160,7 +163,7 @@ class _Walk:
     def _directory(self, base: str, rules: IgnoreRules) -> tuple[list[str], IgnoreRules]:
         """Takes in one directory; gives its subdirectories and the rules that hold there."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(_raw(base) or b".", flags, dir_fd=self.top)
+        fd = os.open(raw(base) or b".", flags, dir_fd=self.top)
         try:
             with os.scandir(fd) as listing:
                 items = list(listing)
@@ -202,11 +205,6 @@ class _Walk:
         return False
 
 
-def _raw(path: str) -> bytes:
-    """A path as the system has it, whatever the locale says."""
-    return path.encode("utf-8", "surrogateescape")
-
-
 def _read_ignore_file(directory: int, item: os.DirEntry[str], path: str) -> bytes:
     if item.is_symlink():  # as in git, none is followed; but to pass it over could let a secret in
         raise CapsuleError([special_file(path, stat.S_IFLNK, "Put a file in its place: a link is not followed.")])
@@ -225,7 +223,7 @@ def _unopenable(paths: list[str], top: int) -> Iterator[Problem]:
         if path == MANIFEST_NAME:
             continue
         try:
-            os.close(open_regular(_raw(path), path, dir_fd=top, follow=False).fd)
+            os.close(open_regular(raw(path), path, dir_fd=top, follow=False).fd)
         except CapsuleError as error:
             yield from error.problems
 

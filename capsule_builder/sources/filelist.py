@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.paths import MANIFEST_NAME, path_problem, shown
+from capsule_builder.paths import MANIFEST_NAME, path_problem, raw, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.files import open_regular
 
@@ -65,7 +65,7 @@ class FileList:
             elif path in self.links:
                 yield Symlink(path, self.links[path])
             elif path in self.files:
-                file = open_regular(_raw(self.files[path]), path, follow=True, remedy=_NAME_FILES)
+                file = open_regular(raw(self.files[path]), path, follow=True, remedy=_NAME_FILES)
                 try:
                     yield File(path, file.program or executables.match(path), file)
                 finally:
@@ -103,17 +103,13 @@ class FileList:
 _NAME_FILES = "Name the files in it (glob), have the action that made it copy what its links lead to, or use symlinks."
 
 
-def _raw(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
-
-
 def _slashes(path: str) -> Iterator[int]:
     return (position for position, char in enumerate(path) if char == "/")
 
 
 def _digest(file: str) -> bytes:
     digest = hashlib.sha256()
-    source = open_regular(_raw(file), file, follow=True)
+    source = open_regular(raw(file), file, follow=True)
     try:
         for chunk in source.chunks():
             digest.update(chunk)

@@ -45,8 +45,15 @@ class OpenFile:
 
     @property
     def elf(self) -> bool:
-        """Whether it is an ELF file of any kind."""
-        return os.pread(self.fd, 4, 0) == b"\x7fELF"
+        """Whether it is an ELF file of any kind.
+
+        Raises:
+            CapsuleError: the file cannot be read.
+        """
+        try:
+            return os.pread(self.fd, 4, 0) == b"\x7fELF"
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, in pieces of at most 1 MiB.
@@ -65,7 +72,7 @@ class OpenFile:
             now = os.fstat(self.fd)
         except OSError as error:
             raise unreadable(self.path, error) from error
-        if _state(now) != _state(self.status):
+        if _differs(now, self.status):
             raise changed(self.path)
 
 
@@ -162,5 +169,8 @@ def special_file(path: str, mode: int, remedy: str = _REMOVE) -> Problem:
     return Problem("file-special", f"Not a regular file, but {what}: {shown(path)}", remedy)
 
 
-def _state(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def _differs(now: os.stat_result, then: os.stat_result) -> bool:
+    """Whether a file was written to; another hard link to it, as sandboxes and caches make, is no matter."""
+    if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        return True
+    return now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink

@@ -77,7 +77,8 @@ def _rename(entry, expander):
     return placed_lines("rename", entry, expander)
 
 def _symlink(link):
-    return "%s\t%s" % link
+    path, text = link
+    return "%s\t%s" % (_join(path), text)
 
 def _join(*parts):
     segments = []
@@ -105,7 +106,8 @@ def _add_renames(args, renames):
     """Adds the argument lines for `renames` and gives the depsets of their inputs."""
     entries = []
     inputs = []
-    for target, destination in renames.items():
+    for target, path in renames.items():
+        destination = _join(path)
         if is_program(target):
             entries.append(struct(path = destination, target_file = target[DefaultInfo].files_to_run.executable))
             inputs.append(add_program(args, target, destination))
@@ -165,7 +167,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
         args.add("--manifest", manifest)
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
     args.add_all(ctx.attr.symlinks.items(), map_each = _symlink, format_each = "--symlink=%s")
-    args.add_all(ctx.attr.empty_dirs, format_each = "--empty-dir=%s")
+    args.add_all([_join(path) for path in ctx.attr.empty_dirs], format_each = "--empty-dir=%s")
     args.add_all(files, map_each = _src)
     inputs = [files] + _add_renames(args, ctx.attr.renames)
     inputs += [add_program(args, target) for target in programs]

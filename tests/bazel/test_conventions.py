@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -94,3 +96,30 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
         for file in STARLARK
         if re.search("debian", file.read_text(), re.I) and "python3-pip" not in file.read_text()
     ]
+
+
+IMPORTED_BY_ACTIONS = r"""
+import sys
+from capsule_builder import action, capsule, stamp
+from capsule_builder.manifest import executable_patterns, load
+load(b"name: a\nversion: 1.0.0\nentrypoint: b\nexecutables: [c]\n", "capsule.yml")
+try:
+    load(b"name: [\n\t%\n", "capsule.yml")
+except Exception:
+    pass
+print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")))
+"""
+
+
+def test_actions_get_what_they_import_and_nothing_else() -> None:
+    build = (REPOSITORY / "capsule_builder/BUILD").read_text()
+    left_out = set(re.findall(r'"([a-z_/]+\.py)"', build))
+    sources = (REPOSITORY / "capsule_builder").rglob("*.py")
+    names = {path.relative_to(REPOSITORY / "capsule_builder").as_posix() for path in sources}
+    given = {name for name in names - left_out if not name.startswith("cli/")}
+    ran = subprocess.run([sys.executable, "-c", IMPORTED_BY_ACTIONS], check=True, stdout=subprocess.PIPE, text=True)
+    imported = set()
+    for module in ran.stdout.split():
+        path = "/".join(module.split(".")[1:])
+        imported.add(f"{path}.py" if f"{path}.py" in names else f"{path}/__init__.py".removeprefix("/"))
+    assert imported == given

@@ -8,6 +8,7 @@ import pty
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -54,6 +55,7 @@ def test_a_signal_in_the_middle_leaves_nothing(long: Path, out: Path, number: si
 def test_a_signal_at_any_moment_leaves_the_older_capsule_or_the_new_one(app: Path, out: Path) -> None:
     """From the start of the interpreter, whose own way to end is quiet for SIGTERM, to the end."""
     for step in range(24):
+        older = snapshot(out)
         command = [*COMMAND, "--from-dir", app, "--output", out / "app.tar.gz", "--quiet"]
         with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE) as process:
             time.sleep(step * 0.015)
@@ -66,6 +68,43 @@ def test_a_signal_at_any_moment_leaves_the_older_capsule_or_the_new_one(app: Pat
             (-signal.SIGTERM, NO_VENV),
         ]
         assert sorted(os.listdir(out)) == ["app.tar.gz", "other"]
+        if STOPPED in errors.decode():
+            assert snapshot(out) == older
+
+
+# A signal at one exact place, sent by the process to itself, before capsbuild begins.
+STRIKE = """
+import os, signal, sys, {module}
+real = {module}.{function}
+def strike(*arguments, **options):
+    {before}
+    result = real(*arguments, **options)
+    {after}
+    return result
+{module}.{function} = strike
+from capsule_builder.cli.capsbuild import main
+sys.exit(main(sys.argv[1:]))
+"""
+KILL = "os.kill(os.getpid(), signal.SIGTERM)"
+
+
+def struck(app: Path, out: Path, module: str, function: str, *, before: str = "0", after: str = "0") -> tuple[int, str]:
+    program = STRIKE.format(module=module, function=function, before=before, after=after)
+    command = [sys.executable, "-c", program, "--from-dir", app, "--output", out / "app.tar.gz", "--quiet"]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    return ran.returncode, ran.stderr
+
+
+def test_a_signal_while_the_new_file_is_made_leaves_nothing(app: Path, out: Path) -> None:
+    before = snapshot(out)
+    assert struck(app, out, "tempfile", "mkstemp", after=KILL) == (128 + signal.SIGTERM, STOPPED)
+    assert snapshot(out) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_when_the_archive_is_put_in_its_place_comes_too_late(app: Path, out: Path, when: str) -> None:
+    assert struck(app, out, "os", "replace", **{when: KILL}) == (0, NO_VENV)
+    assert (out / "app.tar.gz").read_bytes()[:2] == b"\x1f\x8b"
 
 
 def test_a_hangup_that_the_caller_ignores_stops_nothing(long: Path, out: Path) -> None:

@@ -33,6 +33,9 @@ def listed(*executables: str, files: tuple[str, ...] = (), links: dict[str, str]
         ("run", {"run": "../bin/run"}, False),
         ("run", {"run": CONTRACT}, True),
         ("run/x", {"run": CONTRACT}, False),
+        ("run", {"run": "python/", "python": CONTRACT}, False),
+        ("l00", {**{f"l{n:02}": f"l{n + 1:02}" for n in range(39)}, "l39": "bin/run"}, True),
+        ("l00", {**{f"l{n:02}": f"l{n + 1:02}" for n in range(40)}, "l40": "bin/run"}, False),
     ],
 )
 def test_an_entrypoint_is_a_file_that_links_may_lead_to(entrypoint: str, links: dict[str, str], found: bool) -> None:

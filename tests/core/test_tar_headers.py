@@ -20,7 +20,9 @@ MODES = {"file": 0o644, "executable": 0o755, "symlink": 0o777, "dir": 0o755}
 
 def read(header: bytes) -> tarfile.TarInfo:
     """The header as Python reads it; what it says of the content need not be there."""
-    with tarfile.open(fileobj=io.BytesIO(header + tar.END), mode="r:", errorlevel=2, errors="strict") as archive:
+    with tarfile.open(
+        fileobj=io.BytesIO(header + bytes(2 * tar.BLOCK)), mode="r:", errorlevel=2, errors="strict"
+    ) as archive:
         member = archive.next()
         assert member
         return member
