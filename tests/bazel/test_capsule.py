@@ -212,3 +212,24 @@ def test_the_manifest_takes_the_place_of_another_capsule_yml_and_says_so(bazel: 
     archive = bazel.output("//conflicts:two_manifests.tar.gz")
     packed = subprocess.run(["tar", "xzOf", archive, "capsule.yml"], check=True, stdout=subprocess.PIPE).stdout
     assert packed == (bazel.workspace / "conflicts/capsule.yml").read_bytes()
+
+
+def test_what_the_manifest_names_as_executable_a_layer_has_to_name_too(bazel: Bazel) -> None:
+    said = bazel.refuses("//refusals:unmarked")
+    assert (
+        "ERROR: The manifest names an executable that its layer did not make one: note.txt (//refusals:plain_note)\n"
+        "  Give that layer the same patterns: executables = [...]."
+    ) in said
+    assert bazel.listing("//refusals:marked")["note.txt"] == "exec"
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [
+        ("dangling", "Link points to nothing in the capsule: link -> nowhere"),
+        ("escaping", "Link leaves the tree: link -> ../out"),
+        ("cycle", "Link leads to itself, or through more than 40 links: link -> link"),
+    ],
+)
+def test_a_link_that_leads_out_or_nowhere_is_refused(bazel: Bazel, name: str, refusal: str) -> None:
+    assert f"ERROR: {refusal}\n" in bazel.refuses(f"//refusals:link_{name}")

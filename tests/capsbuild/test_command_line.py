@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import capsule_builder
 from capsule_builder import __version__
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, MANIFEST, NO_VENV, Ran, capsbuild, snapshot, write
 from tests.capsbuild.conftest import Refused
@@ -290,6 +291,15 @@ def test_the_guide_describes_every_option_and_code() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "capsbuild.md").read_text()
     options = set(re.findall(r"--[a-z-]+", capsbuild("--help").out)) - {"--help"}
     assert options == set(re.findall(r"^\| `(--[a-z-]+)", guide, re.M))
+    package = Path(capsule_builder.__file__).parent
+    # The manifest's codes have a guide of their own, and these are for what a directory cannot bring about.
+    elsewhere = {"action-line", "action-verb", "cannot-read", "executable-unmarked", "layer-conflict", "listing-header"}
+    elsewhere |= {"listing-line", "more", "path-nesting", "path-relative", "place-taken", "prefix-outside"}
+    codes = set()
+    for file in package.rglob("*.py"):
+        if "manifest" not in file.parts and file.name != "minisign.py":
+            codes |= set(re.findall(r'(?:refusal|Problem)\(\s*"([a-z0-9-]+)"', file.read_text()))
+    assert {code for code in codes if f"`{code}`" not in guide} == elsewhere
 
 
 @pytest.mark.parametrize("level", ["1", "12"])
