@@ -15,10 +15,10 @@ from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.layer import LayerFiles, write_entry
+from capsule_builder.layer import NAMED, LayerFiles, write_entry
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
-from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME
+from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
 from capsule_builder.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Mer
     problems += missing_entrypoints(manifest, links, regular)
     if problems:
         raise CapsuleError(problems)
-    warnings = doubts(manifest, links, _entries(listing))
+    warnings = [*doubts(manifest, links, _entries(listing)), *_named_by_layers(layers, executables)]
     listing.seek(0)
     return Merged(listing, digest.hexdigest(), files, tuple(warnings))
 
@@ -182,6 +182,8 @@ def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     layer.files.index.seek(0)
     total_size = 0
     for line in layer.files.index:
+        if line.startswith(NAMED):
+            continue
         index.write(line)
         if not line.startswith(b"#"):
             total_size += int(line.split(b"\t", 2)[1])
@@ -199,6 +201,21 @@ def _not_executable(paths: set[str], layers: Sequence[Layer]) -> Iterator[Proble
                 "executable-unmarked",
                 f"The manifest names an executable that its layer did not make one: {found[0]}{more} ({layer.owner})",
                 "Give that layer the same patterns: executables = [...].",
+            )
+
+
+def _named_by_layers(layers: Sequence[Layer], executables: Patterns) -> Iterator[Problem]:
+    """A warning for each layer with files that are executable by its own patterns alone, unknown to the manifest."""
+    for layer in layers:
+        layer.files.index.seek(0)
+        paths = [line.decode().rstrip("\n").split("\t")[1] for line in layer.files.index if line.startswith(NAMED)]
+        unknown = [path for path in paths if not executables.match(path)]
+        if unknown:
+            more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+            yield Problem(
+                "executable-unnamed",
+                f"Executable by a pattern of its layer alone: {shown(unknown[0])}{more} ({layer.owner})",
+                "Name it under executables in the manifest too, so that capsbuild gives the same ID.",
             )
 
 

@@ -29,11 +29,12 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file."""
+    """A regular file; ``named`` when it is executable only because a pattern names it."""
 
     path: str
     executable: bool
     content: Content
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

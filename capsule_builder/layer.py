@@ -16,6 +16,9 @@ from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.links import link_problem
 from capsule_builder.paths import path_problem
 
+NAMED = b"# named"
+"""What begins those lines of a layer's index that are for the assembly alone, and not for the capsule's index."""
+
 Progress = Callable[[int], object]
 """Told of every piece of content that has been read, in bytes."""
 
@@ -24,7 +27,8 @@ Progress = Callable[[int], object]
 class LayerFiles:
     """Where a layer is written: three binary files, each at its beginning.
 
-    ``fragment`` takes gzip members with whole tar entries, ``contents`` the listing, ``index`` the members and entries.
+    ``fragment`` takes gzip members with whole tar entries, ``contents`` the listing, ``index`` the members and entries,
+    followed by a line ``# named`` for each file that is executable only because a pattern names it.
     """
 
     fragment: BinaryIO
@@ -62,6 +66,7 @@ def write_layer(
 
     listed(contents.LISTING_HEADER)
     nesting, last = contents.Nesting(), ""
+    named: list[str] = []
     with MemberWriter(member, level=level, jobs=jobs) as writer:
         for entry in entries:
             _check(entry, last)
@@ -73,6 +78,9 @@ def write_layer(
                 )
                 raise refusal("path-nesting", message, "Leave one of the two out.")
             listed(line.line())
+            if isinstance(entry, File) and entry.named:
+                named.append(entry.path)
+    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
     return digest.hexdigest()
 
 

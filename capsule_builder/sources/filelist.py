@@ -67,7 +67,9 @@ class FileList:
             elif path in self.files:
                 file = open_regular(raw(self.files[path]), path, follow=True, remedy=_NAME_FILES)
                 try:
-                    yield File(path, file.program or executables.match(path), file)
+                    program = file.program
+                    named = not program and executables.match(path)
+                    yield File(path, program or named, file, named)
                 finally:
                     os.close(file.fd)
             elif path not in above:

@@ -223,6 +223,16 @@ def test_what_the_manifest_names_as_executable_a_layer_has_to_name_too(bazel: Ba
     assert bazel.listing("//refusals:marked")["note.txt"] == "exec"
 
 
+def test_what_only_a_layer_names_as_executable_is_told(bazel: Bazel) -> None:
+    assert (
+        "WARNING: Executable by a pattern of its layer alone: note.txt (//refusals:executable_note)\n"
+        "  Name it under executables in the manifest too, so that capsbuild gives the same ID."
+    ) in bazel.build("//refusals:unnamed")
+    packed = ["tar", "xzOf", bazel.output("//refusals:unnamed.tar.gz"), ".capsule_index"]
+    assert b"# named" not in subprocess.run(packed, check=True, stdout=subprocess.PIPE).stdout
+    assert "by a pattern" not in bazel.build("//refusals:marked")
+
+
 @pytest.mark.parametrize(
     ("name", "refusal"),
     [

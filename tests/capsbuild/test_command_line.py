@@ -293,7 +293,15 @@ def test_the_guide_describes_every_option_and_code() -> None:
     assert options == set(re.findall(r"^\| `(--[a-z-]+)", guide, re.M))
     package = Path(capsule_builder.__file__).parent
     # The manifest's codes have a guide of their own, and these are for what a directory cannot bring about.
-    elsewhere = {"action-line", "action-verb", "cannot-read", "executable-unmarked", "layer-conflict", "listing-header"}
+    elsewhere = {
+        "action-line",
+        "action-verb",
+        "cannot-read",
+        "executable-unmarked",
+        "executable-unnamed",
+        "layer-conflict",
+        "listing-header",
+    }
     elsewhere |= {"listing-line", "more", "path-nesting", "path-relative", "place-taken", "prefix-outside"}
     codes = set()
     for file in package.rglob("*.py"):

@@ -113,7 +113,7 @@ def test_unpacked_it_is_what_was_put_in_and_has_the_same_id(
             except OSError:  # a file where a directory should be, or the other way round, or a name too long
                 continue
             if rng.random() < 0.1:
-                (root / f"link{rng.randrange(9**9)}").symlink_to(path)
+                (root / f"link to {len(os.listdir(root))}").symlink_to(path)
         first = build_from_directory(str(root), str(root / "capsule.yml"), output=f"{name}/1")
         unpacked = Path(name) / "unpacked"
         unpacked.mkdir()
