@@ -176,7 +176,7 @@ def archive_name(name: str, capsule_id: str) -> str:
 
 def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     """Appends a layer's part to the index and sums it up."""
-    digest = _sha256(layer.files.contents)
+    digest, files = _digest_and_files(layer.files.contents)
     compressed_size = layer.files.fragment.seek(0, os.SEEK_END)
     index.write(f"# layer\t{layer.name}\t{digest}\t{compressed_size}\n".encode())
     layer.files.index.seek(0)
@@ -187,7 +187,6 @@ def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
         index.write(line)
         if not line.startswith(b"#"):
             total_size += int(line.split(b"\t", 2)[1])
-    files = sum(entry.kind in {"file", "executable"} for entry in _entries(layer.files.contents))
     return LayerFacts(layer.name, digest, files, total_size, compressed_size)
 
 
@@ -197,9 +196,10 @@ def _not_executable(paths: set[str], layers: Sequence[Layer]) -> Iterator[Proble
         found = [entry.path for entry in _entries(layer.files.contents) if entry.path in paths]
         if found:
             more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+            what = f"{shown(found[0])}{more} ({layer.owner})"
             yield Problem(
                 "executable-unmarked",
-                f"The manifest names an executable that its layer did not make one: {found[0]}{more} ({layer.owner})",
+                f"The manifest names an executable that its layer did not make one: {what}",
                 "Give that layer the same patterns: executables = [...].",
             )
 
@@ -247,9 +247,11 @@ def _copy(source: BinaryIO, out: BinaryIO, digest: hashlib._Hash | None) -> None
             digest.update(chunk)
 
 
-def _sha256(file: BinaryIO) -> str:
-    file.seek(0)
-    digest = hashlib.sha256()
-    while chunk := file.read(_COPY_SIZE):
-        digest.update(chunk)
-    return digest.hexdigest()
+def _digest_and_files(listing: BinaryIO) -> tuple[str, int]:
+    """The digest of a layer's listing, and how many files it names."""
+    listing.seek(0)
+    digest, files = hashlib.sha256(), 0
+    for line in listing:
+        digest.update(line)
+        files += not line.startswith(b"#")
+    return digest.hexdigest(), files
