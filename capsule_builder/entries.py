@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,9 +11,7 @@ from typing import Protocol
 class Content(Protocol):
     """A handle on the bytes of one file.
 
-    It is read once, at most, and before the source is asked for the next entry. A source whose files lie deflated
-    already (a ZIP, a wheel) may offer that stream beside the plain bytes, as a further method: an archive copies what
-    is offered and deflates the rest.
+    It is read once, at most, and before the source is asked for the next entry.
     """
 
     @property
@@ -27,14 +26,50 @@ class Content(Protocol):
         """
 
 
+class Deflated(abc.ABC):
+    """Content that lies deflated at its source (a ZIP, a wheel): an archive may copy the stream as it is."""
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """The length of the plain content, in bytes."""
+
+    @property
+    @abc.abstractmethod
+    def deflated_size(self) -> int:
+        """The length of the raw deflate stream (RFC 1951), in bytes."""
+
+    @property
+    @abc.abstractmethod
+    def crc32(self) -> int:
+        """The CRC-32 of the plain content."""
+
+    @abc.abstractmethod
+    def pieces(self) -> Iterator[tuple[bytes, bytes]]:
+        """The stream, in pieces, and with each the plain bytes that it gives; either may be empty, none exceeds 1 MiB.
+
+        Raises:
+            CapsuleError: the stream cannot be read, is damaged, or does not give exactly what was announced.
+        """
+
+    def chunks(self) -> Iterator[bytes]:
+        """The plain content, in pieces of at most 1 MiB; raises what :meth:`pieces` does."""
+        return (plain for _, plain in self.pieces() if plain)
+
+
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file; ``named`` when it is executable only because a pattern names it."""
+    """A regular file; ``named`` when it is executable only because a pattern names it.
+
+    ``pledged`` is the SHA-256 (64 hex digits) that somebody has vouched for: a file that turns out to have another is
+    refused.
+    """
 
     path: str
     executable: bool
     content: Content
     named: bool = False
+    pledged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
