@@ -12,9 +12,9 @@ from capsule_builder.archive import tar
 from capsule_builder.archive.members import DEFAULT_LEVEL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Entry, File, Symlink
-from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import link_problem
-from capsule_builder.paths import path_problem
+from capsule_builder.paths import path_problem, shown
 
 NAMED = b"# named"
 """What begins those lines of a layer's index that are for the assembly alone, and not for the capsule's index."""
@@ -49,7 +49,7 @@ def write_layer(
     Memory does not grow with the size of a file: it holds a few blocks of 1 MiB a thread.
 
     Raises:
-        CapsuleError: an entry's path or target is refused, or its content cannot be read.
+        CapsuleError: an entry's path or target is refused, or its content cannot be read or is not what was pledged.
         OSError: the files cannot be written.
     """
     digest = hashlib.sha256()
@@ -67,6 +67,7 @@ def write_layer(
     listed(contents.LISTING_HEADER)
     nesting, last = contents.Nesting(), ""
     named: list[str] = []
+    broken: list[Problem] = []
     with MemberWriter(member, level=level, jobs=jobs) as writer:
         for entry in entries:
             _check(entry, last)
@@ -78,10 +79,24 @@ def write_layer(
                 )
                 raise refusal("path-nesting", message, "Leave one of the two out.")
             listed(line.line())
-            if isinstance(entry, File) and entry.named:
-                named.append(entry.path)
+            if isinstance(entry, File):
+                if entry.named:
+                    named.append(entry.path)
+                if entry.pledged is not None and entry.pledged != line.detail:
+                    broken.append(broken_pledge(entry.path))
+    if broken:
+        raise CapsuleError(broken)
     files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
     return digest.hexdigest()
+
+
+def broken_pledge(path: str) -> Problem:
+    """The refusal of a file that is not what somebody has vouched for: the RECORD of its distribution."""
+    return Problem(
+        "record-mismatch",
+        f"Not what the RECORD of its distribution says: {shown(path)}",
+        "Somebody has changed it: fetch or install the distribution again.",
+    )
 
 
 def write_entry(writer: MemberWriter, entry: Entry, progress: Progress | None = None) -> Listed:

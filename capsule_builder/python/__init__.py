@@ -1,0 +1,1 @@
+"""A Python environment inside a capsule: from wheels or from a finished one, always of the same form."""

@@ -1,0 +1,203 @@
+"""One distribution as entries of a capsule, in the one form that it has there, whoever laid it out before.
+
+From a wheel and from a finished environment comes the same :class:`Package`, and so the same entries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from capsule_builder.entries import Bytes, Content, Entry, File
+from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.layer import broken_pledge
+from capsule_builder.patterns import Patterns
+from capsule_builder.paths import shown
+from capsule_builder.python import record, scripts
+from capsule_builder.python.layout import INSTALLER, VENV, Layout
+from capsule_builder.python.record import Row
+
+if TYPE_CHECKING:
+    from capsule_builder.python.bytecode import Compiler
+
+_NOT_KEPT = frozenset(
+    [
+        "INSTALLER",
+        "RECORD",
+        "RECORD.jws",
+        "RECORD.p7s",
+        "REQUESTED",
+        "direct_url.json",
+        "uv_build.json",
+        "uv_cache.json",
+    ]
+)
+"""Files of a ``.dist-info`` that tell who installed it, whence and when, or that are written anew."""
+
+
+class Opened(Content, Protocol):
+    """Content that can be judged before it is read."""
+
+    @property
+    def program(self) -> bool:
+        """Whether its content makes it executable."""
+
+    @property
+    def elf(self) -> bool:
+        """Whether it is an ELF file of any kind."""
+
+
+class Origin(Protocol):
+    """Where the content of a file comes from; opened as often as asked, one at a time."""
+
+    def opened(self) -> AbstractContextManager[Opened]:
+        """Opens it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """A file of a distribution, and what its RECORD says of it."""
+
+    origin: Origin
+    row: Row
+
+
+@dataclass(slots=True)
+class Package:
+    """A distribution: normalised ``name`` (PEP 503), its directory of metadata, its files, its entry points.
+
+    ``files`` go by their paths relative to the environment; scripts that are made from entry points are not among them.
+    ``label`` is what messages call it.
+    """
+
+    name: str
+    version: str
+    label: str
+    dist_info: str
+    files: dict[str, PackageFile] = field(default_factory=dict)
+    entry_points: list[scripts.EntryPoint] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A distribution's files in a capsule, by their paths relative to the environment: kept ones, and written ones."""
+
+    kept: dict[str, PackageFile]
+    written: dict[str, bytes]
+
+    def entries(self, executables: Patterns) -> Iterator[Entry]:
+        """The entries in path order; kept files are opened one at a time, and pledged to be what their RECORD says.
+
+        Raises:
+            CapsuleError: a file cannot be read.
+        """
+        for path in sorted([*self.kept, *self.written]):
+            place = f"{VENV}/{path}"
+            if path in self.written:
+                data = self.written[path]
+                program = data[:2] == b"#!"
+                named = not program and executables.match(place)
+                yield File(place, program or named, Bytes(data), named)
+                continue
+            file = self.kept[path]
+            with file.origin.opened() as content:
+                program = content.program
+                named = not program and executables.match(place)
+                pledged = file.row.digest.hex() if file.row.algorithm == "sha256" else None
+                yield File(place, program or named, content, named, pledged)
+
+
+def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> Plan:
+    """Lays a distribution out: scripts anew, bytecode anew or none, and a RECORD that is true.
+
+    Raises:
+        CapsuleError: files lack a hash or are not what their RECORD says, or two of them have one place; all at once.
+    """
+    kept: dict[str, PackageFile] = {}
+    written: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    info = f"{layout.site}/{package.dist_info}"
+
+    def write(path: str, data: bytes) -> None:
+        if path in written or path in kept:
+            message = f"{package.label}: two files have one place: {shown(path)}"
+            problems.append(Problem("package-collision", message, "Build the distribution again without one of them."))
+        written[path] = data
+
+    for path, file in package.files.items():
+        if _is_dropped(path, info):
+            continue
+        where, _, name = path.rpartition("/")
+        try:
+            script = _script(file) if where == "bin" else None
+            if script:
+                write(path, script.launcher(name))
+                write(f"{scripts.LIBEXEC}/{name}", script.text)
+                continue
+            if file.row.algorithm != "sha256":
+                _check(package, path, file)
+        except CapsuleError as error:
+            problems += error.problems
+        kept[path] = file
+    for point in package.entry_points:
+        write(f"bin/{point.name}", point.script)
+    if compiler:
+        sources = ((path, _read(kept[path])) for path in sorted(kept) if _is_module(path, layout))
+        from capsule_builder.python.bytecode import pyc_path
+
+        for path, code in compiler.compile(sources):
+            if code is not None:
+                write(pyc_path(path, compiler.tag), code)
+
+    write(f"{info}/INSTALLER", INSTALLER)
+    rows = [_moved(file.row, path, layout) for path, file in kept.items()]
+    rows += [_moved(Row.of("", data), path, layout) for path, data in written.items()]
+    write(f"{info}/RECORD", record.write([*rows, _moved(Row(""), f"{info}/RECORD", layout)]))
+    if problems:
+        raise CapsuleError(problems)
+    return Plan(kept, written)
+
+
+def _is_dropped(path: str, info: str) -> bool:
+    where, _, name = path.rpartition("/")
+    if where == info and name in _NOT_KEPT:
+        return True
+    return "/__pycache__/" in f"/{where}/" and name.endswith((".pyc", ".pyo"))
+
+
+def _is_module(path: str, layout: Layout) -> bool:
+    return path.startswith(f"{layout.site}/") and path.endswith(".py")
+
+
+def _script(file: PackageFile) -> scripts.PythonScript | None:
+    with file.origin.opened() as content:
+        if content.elf or content.size > scripts.MAX_SCRIPT:
+            return None
+        return scripts.python_script(b"".join(content.chunks()))
+
+
+def _check(package: Package, path: str, file: PackageFile) -> None:
+    """Checks a file whose row cannot be compared with a listing, since it has another hash than SHA-256, or none."""
+    if not file.row.algorithm:
+        message = f"{package.label}: RECORD has no hash for {shown(path)}"
+        raise CapsuleError([Problem("record-unhashed", message, "Build or install the distribution again.")])
+    digest = hashlib.new(file.row.algorithm)
+    with file.origin.opened() as content:
+        for chunk in content.chunks():
+            digest.update(chunk)
+    if digest.digest() != file.row.digest:
+        raise CapsuleError([broken_pledge(f"{VENV}/{path}")])
+
+
+def _read(file: PackageFile) -> bytes:
+    with file.origin.opened() as content:
+        return b"".join(content.chunks())
+
+
+def _moved(row: Row, path: str, layout: Layout) -> Row:
+    """The row under the path by which a RECORD knows a file: relative to site-packages."""
+    return Row(posixpath.relpath(path, layout.site), row.algorithm, row.digest, row.size)
