@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -149,10 +149,11 @@ def write_archive(
         build=build,
     )
 
-    def put(data: bytes, *_: object) -> None:
-        out.write(data)
-        if digest:
-            digest.update(data)
+    def put(pieces: Iterable[bytes], *_: object) -> None:
+        for piece in pieces:
+            out.write(piece)
+            if digest:
+                digest.update(piece)
 
     head = [
         (METADATA_NAME, Bytes(document)),
@@ -165,7 +166,7 @@ def write_archive(
             writer.flush()
     for layer in layers:
         _copy(layer.files.fragment, out, digest)
-    put(TAIL)
+    put([TAIL])
     return document
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
-from capsule_builder.archive.members import DEFAULT_LEVEL, MemberWriter
+from capsule_builder.archive.members import COPY_SIZE, DEFAULT_LEVEL, MemberWriter
 from capsule_builder.contents import Listed
-from capsule_builder.entries import Entry, File, Symlink
+from capsule_builder.entries import Deflated, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import link_problem
 from capsule_builder.paths import path_problem, shown
@@ -58,9 +58,9 @@ def write_layer(
         digest.update(line)
         files.contents.write(line)
 
-    def member(data: bytes, plain_size: int, begun: list[tuple[int, int, str]]) -> None:
-        files.fragment.write(data)
-        lines = [f"# member\t{len(data)}\t{plain_size}\n"]
+    def member(pieces: Iterable[bytes], size: int, plain_size: int, begun: list[tuple[int, int, str]]) -> None:
+        files.fragment.writelines(pieces)
+        lines = [f"# member\t{size}\t{plain_size}\n"]
         lines += [f"{offset}\t{size}\t{path}\n" for offset, size, path in begun]
         files.index.write("".join(lines).encode())
 
@@ -117,13 +117,29 @@ def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) ->
     size = entry.content.size
     head, fill = tar.header(entry.path, kind, size), tar.padding(size)
     digest = hashlib.sha256()
-    writer.begin(entry.path, len(head) + size + len(fill), size)
-    writer.write(head)
-    for chunk in entry.content.chunks():
+
+    def noted(chunk: bytes) -> None:
         digest.update(chunk)
-        writer.write(chunk)
         if progress:
             progress(len(chunk))
+
+    def stream(content: Deflated) -> Iterator[bytes]:
+        for piece, plain in content.pieces():
+            noted(plain)
+            yield piece
+
+    content = entry.content
+    if isinstance(content, Deflated) and content.deflated_size >= COPY_SIZE:
+        writer.flush()
+        writer.begin(entry.path, len(head), size)
+        writer.write(head)
+        writer.copy(stream(content), content.deflated_size, size, content.crc32)
+    else:
+        writer.begin(entry.path, len(head) + size + len(fill), size)
+        writer.write(head)
+        for chunk in content.chunks():
+            noted(chunk)
+            writer.write(chunk)
     writer.write(fill)
     writer.end()
     return Listed(entry.path, kind, digest.hexdigest())

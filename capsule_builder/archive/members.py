@@ -6,11 +6,12 @@ compressor made of it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,6 +23,9 @@ BLOCK_SIZE = 1 << 20
 
 PACK_SIZE = 1 << 17
 """From this many tar bytes on, small entries may end a member."""
+
+COPY_SIZE = 1 << 15
+"""From this many bytes on, a stream that was deflated elsewhere becomes a member as it is."""
 
 DEFAULT_LEVEL = 6
 MIN_LEVEL, MAX_LEVEL = 1, 12
@@ -44,7 +48,11 @@ def default_jobs() -> int:
 def gzip_member(plain: bytes | bytearray, level: int) -> bytes:
     """``plain`` as one gzip member, deflated by libdeflate at ``level`` (1 to 12)."""
     body = deflate.deflate_compress(plain, level)
-    return b"".join((_HEADER, body, struct.pack("<II", deflate.crc32(plain), len(plain))))
+    return b"".join((_HEADER, body, _trailer(deflate.crc32(plain), len(plain))))
+
+
+def _trailer(crc32: int, size: int) -> bytes:
+    return struct.pack("<II", crc32, size & 0xFFFFFFFF)
 
 
 @dataclass(slots=True)
@@ -55,15 +63,15 @@ class _Block:
     entries: list[tuple[int, int, str]] = field(default_factory=list)
 
 
-Sink = Callable[[bytes, int, list[tuple[int, int, str]]], None]
-"""Takes the finished members in order: the member, its plain size, the entries that begin in it."""
+Sink = Callable[[Iterable[bytes], int, int, list[tuple[int, int, str]]], None]
+"""Takes the finished members in order: the pieces of one, its size and plain size, the entries that begin in it."""
 
 
 class MemberWriter:
     """Packs entries into members and deflates them over ``jobs`` threads.
 
-    For each entry call :meth:`begin`, :meth:`write` as often as needed, then :meth:`end`. Members arrive at ``sink`` in
-    order, on the calling thread. Leaving the context waits for all of them, unless it is left by an error.
+    For each entry call :meth:`begin`, :meth:`write` and :meth:`copy` as often as needed, then :meth:`end`. Members arrive
+    at ``sink`` in order, on the calling thread. Leaving the context waits for all of them, unless it is left by an error.
     """
 
     def __init__(self, sink: Sink, *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:
@@ -96,6 +104,21 @@ class MemberWriter:
                 self._block = rest
                 plain = rest.plain
 
+    def copy(self, stream: Iterable[bytes], size: int, plain_size: int, crc32: int) -> None:
+        """Adds content of the entry that was begun as a member of its own: a raw deflate stream of ``size`` bytes."""
+        self.flush()
+        self._large = True  # what follows it, up to the next entry, is a member of its own too
+        pieces = itertools.chain([_HEADER], stream, [_trailer(crc32, plain_size)])
+        size += len(_HEADER) + 8
+        if size > BLOCK_SIZE:
+            self._drain(0)
+            self._sink(pieces, size, plain_size, [])
+            return
+        future: Future[bytes] = Future()
+        future.set_result(b"".join(pieces))
+        self._waiting.append((future, plain_size, []))
+        self._drain(self._room)
+
     def end(self) -> None:
         """Ends the entry; large ones end their member, and so does about one name in sixteen once there is enough."""
         full = len(self._block.plain) >= PACK_SIZE
@@ -117,7 +140,8 @@ class MemberWriter:
     def _drain(self, room: int) -> None:
         while len(self._waiting) > room or (self._waiting and self._waiting[0][0].done()):
             future, plain_size, entries = self._waiting.popleft()
-            self._sink(future.result(), plain_size, entries)
+            member = future.result()
+            self._sink([member], len(member), plain_size, entries)
 
     def __enter__(self) -> MemberWriter:
         return self

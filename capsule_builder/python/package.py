@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Protocol
 from capsule_builder.entries import Bytes, Content, Entry, File
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import broken_pledge
-from capsule_builder.patterns import Patterns
 from capsule_builder.paths import shown
+from capsule_builder.patterns import Patterns
 from capsule_builder.python import record, scripts
 from capsule_builder.python.layout import INSTALLER, VENV, Layout
 from capsule_builder.python.record import Row
 
 if TYPE_CHECKING:
     from capsule_builder.python.bytecode import Compiler
+
+_INTERPRETER = re.compile(r"bin/python(3(\.[0-9]+)?)?")
 
 _NOT_KEPT = frozenset(
     [
@@ -122,7 +125,13 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     problems: list[Problem] = []
     info = f"{layout.site}/{package.dist_info}"
 
+    def check_place(path: str) -> None:
+        if path == "pyvenv.cfg" or path.startswith("lib64/") or _INTERPRETER.fullmatch(path):
+            message = f"{package.label}: a file takes the place of the environment's own: {shown(path)}"
+            problems.append(Problem("package-reserved", message, "Build the distribution again without it."))
+
     def write(path: str, data: bytes) -> None:
+        check_place(path)
         if path in written or path in kept:
             message = f"{package.label}: two files have one place: {shown(path)}"
             problems.append(Problem("package-collision", message, "Build the distribution again without one of them."))
@@ -140,6 +149,7 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
                 continue
             if file.row.algorithm != "sha256":
                 _check(package, path, file)
+            check_place(path)
         except CapsuleError as error:
             problems += error.problems
         kept[path] = file

@@ -98,7 +98,7 @@ def _row(fields: list[str]) -> Row:
 
 
 def write(rows: Iterable[Row]) -> bytes:
-    """The bytes of a RECORD: rows sorted by path, ``\\n`` at the end of each."""
+    """The bytes of a RECORD: rows sorted by path, each ended by a line feed."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     for row in sorted(rows, key=lambda row: row.path):

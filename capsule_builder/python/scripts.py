@@ -109,9 +109,7 @@ def entry_points(data: bytes, label: str) -> list[EntryPoint]:
     try:
         found = list(parse_entrypoints(data.decode("utf-8-sig")))
     except (configparser.Error, UnicodeDecodeError, AssertionError, AttributeError) as error:
-        reason = (
-            str(error).partition("\n")[0] or "a script must name a module and an attribute of it (module:attribute)"
-        )
+        reason = str(error).partition("\n")[0] or "a script must name module:attribute"
         message = f"{label}: entry_points.txt cannot be read: {reason}"
         raise refusal("entry-point", message, "Mend it in the project and build the wheel again.") from error
     problems: list[Problem] = []

@@ -1,0 +1,220 @@
+"""A wheel as a :class:`~capsule_builder.python.package.Package`, read in place (the binary distribution format).
+
+PyPA's ``installer`` does the reading; its source is our strict ZIP reader, and its destination only notes where
+everything goes, so that nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+import installer
+from installer.destinations import WheelDestination
+from installer.exceptions import InstallerError
+from installer.records import RecordEntry
+from installer.sources import WheelContentElement, WheelSource
+from installer.utils import Scheme, parse_metadata_file
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from capsule_builder.archive.zip import ZipMember, ZipReader
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.paths import shown
+from capsule_builder.python import record
+from capsule_builder.python.layout import Layout
+from capsule_builder.python.package import Opened, Package, PackageFile
+from capsule_builder.python.record import Row
+from capsule_builder.python.scripts import entry_points
+
+_REBUILD = "Fetch it again; if it is the same then, build the wheel anew with a current tool."
+_UNRECORDED = {"RECORD", "RECORD.jws", "RECORD.p7s"}  # what a RECORD cannot, or need not, hold a hash of
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel that was read: how it goes into a capsule, and what it says of itself.
+
+    ``metadata`` is its METADATA, ``tags`` are those of its WHEEL file ("py3-none-any"), expanded.
+    """
+
+    package: Package
+    metadata: bytes
+    wheel: bytes
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of the wheel as an origin of content."""
+
+    member: ZipMember
+
+    def opened(self) -> AbstractContextManager[Opened]:
+        return contextlib.nullcontext(cast(Opened, self.member.content()))
+
+
+class _Source(WheelSource):
+    """The wheel as ``installer`` wants to see it: names and rows, with members in place of streams."""
+
+    def __init__(self, info: str, members: dict[str, ZipMember], rows: dict[str, Row]) -> None:
+        stem = info.removesuffix(".dist-info")
+        distribution, _, version = stem.partition("-")
+        super().__init__(distribution, version)
+        self._members = members
+        self._rows = rows
+
+    @property
+    def dist_info_filenames(self) -> list[str]:
+        prefix = self.dist_info_dir + "/"
+        return [name[len(prefix) :] for name in self._members if name.startswith(prefix)]
+
+    def read_dist_info(self, filename: str) -> str:
+        return self._members[f"{self.dist_info_dir}/{filename}"].read().decode("utf-8-sig")
+
+    def get_contents(self) -> Iterator[WheelContentElement]:
+        for path in self._rows:
+            # The destination gets the path alone: it knows the member and its row.
+            yield (path, "", ""), cast(BinaryIO, path), False
+
+
+class _Destination(WheelDestination):
+    """Notes where every file of the wheel goes; writes nothing."""
+
+    def __init__(self, name: str, layout: Layout) -> None:
+        self.places: list[tuple[str, str]] = []  # path in the wheel, path in the environment
+        site = layout.site
+        self._roots = {
+            "purelib": site,
+            "platlib": site,
+            "headers": layout.headers(name),
+            "scripts": "bin",
+            "data": "",
+        }
+
+    def write_script(self, name: str, *_: object, **__: object) -> RecordEntry:
+        return RecordEntry(name, None, None)  # made from the entry points by whoever lays the package out
+
+    def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, **_: object) -> RecordEntry:
+        self.places.append((str(stream), posixpath.join(self._roots[scheme], str(path))))
+        return RecordEntry(str(path), None, None)
+
+    def finalize_installation(self, scheme: Scheme, record_file_path: str, records: object) -> None:
+        pass
+
+
+def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
+    """Reads the wheel that ``reader`` has open; ``file_name`` is the one it was built with.
+
+    Contents are not read yet: that they are what RECORD says is checked as they are packed.
+
+    Raises:
+        CapsuleError: the file is no wheel of format 1, or its parts contradict each other; every reason, at once.
+    """
+    stem = _file_name(file_name)
+    members = {member.name: member for member in reader.members if member.kind != "directory"}
+    problems = [
+        Problem("wheel-link", f"{file_name}: holds a link: {shown(name)}", _REBUILD)
+        for name, member in members.items()
+        if member.kind == "symlink"
+    ]
+    info = _dist_info(file_name, stem, members)
+    rows = _rows(file_name, info, members, problems)
+    if problems:
+        raise CapsuleError(problems)
+
+    name, version = canonicalize_name(stem[0]), str(stem[1])
+    package = Package(name, version, file_name, info)
+    destination = _Destination(name, layout)
+    if points := members.get(f"{info}/entry_points.txt"):
+        package.entry_points = entry_points(points.read(), file_name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bytecode, which is left out
+            installer.install(_Source(info, members, rows), destination, {})
+    except (InstallerError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise refusal("wheel-format", f"{file_name}: not a wheel of format 1: {reason}", _REBUILD) from error
+    for path, place in destination.places:
+        if package.files.setdefault(place, PackageFile(_Member(members[path]), rows[path])).row is not rows[path]:
+            message = f"{file_name}: two of its files have one place: {shown(place)}"
+            problems.append(Problem("package-collision", message, _REBUILD))
+    if problems:
+        raise CapsuleError(problems)
+
+    wheel = members[f"{info}/WHEEL"].read()
+    tags = parse_metadata_file(wheel.decode("utf-8-sig")).get_all("Tag") or []
+    return Wheel(package, members[f"{info}/METADATA"].read(), wheel, tuple(str(tag) for tag in tags))
+
+
+def _file_name(file_name: str) -> tuple[str, Version]:
+    """The distribution's name and version, as the file is called."""
+    if file_name.endswith((".tar.gz", ".tar.bz2", ".zip")):
+        message = f"Not a wheel, but a source distribution: {shown(file_name)}"
+        raise refusal("wheel-sdist", message, "Build a wheel from it first (pip wheel --no-deps), and name that.")
+    try:
+        name, version, _, _ = parse_wheel_filename(file_name)
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        message = f"Not the name of a wheel: {shown(file_name)}"
+        raise refusal(
+            "wheel-name", message, "Name it name-version-python-abi-platform.whl, as it was built."
+        ) from error
+    return name, version
+
+
+def _dist_info(file_name: str, stem: tuple[str, Version], members: dict[str, ZipMember]) -> str:
+    """The name of the one directory of metadata, which must agree with the file's name."""
+    found = sorted({name.partition("/")[0] for name in members if name.partition("/")[0].endswith(".dist-info")})
+    if len(found) != 1:
+        what = "no .dist-info" if not found else f"more than one .dist-info: {', '.join(map(shown, found))}"
+        raise refusal("wheel-metadata", f"{file_name}: holds {what}", _REBUILD)
+    info = found[0]
+    missing = [name for name in ("METADATA", "RECORD", "WHEEL") if f"{info}/{name}" not in members]
+    if missing:
+        raise refusal("wheel-metadata", f"{file_name}: lacks {', '.join(missing)} in {info}", _REBUILD)
+    metadata = parse_metadata_file(members[f"{info}/METADATA"].read().decode("utf-8", "replace"))
+    name, version = metadata["Name"] or "", metadata["Version"] or ""
+    directory, _, directory_version = info.removesuffix(".dist-info").partition("-")
+    for stated, stated_version in ((name, version), (directory, directory_version)):
+        if (canonicalize_name(stated), _version(stated_version)) != (canonicalize_name(stem[0]), stem[1]):
+            message = f"{file_name}: its metadata are those of another: {shown(f'{stated} {stated_version}')}"
+            raise refusal("wheel-metadata", message, "Give the file the name that it was built with.")
+    return info
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+def _rows(file_name: str, info: str, members: dict[str, ZipMember], problems: list[Problem]) -> dict[str, Row]:
+    """The rows of RECORD for what is to be installed; what does not agree with the members goes to ``problems``."""
+    own = {f"{info}/{name}" for name in _UNRECORDED}
+    rows = {row.path: row for row in record.parse(members[f"{info}/RECORD"].read(), file_name)}
+    for path in rows.keys() - members.keys() - own:
+        problems.append(
+            Problem("record-missing", f"{file_name}: RECORD names a file that is not there: {shown(path)}", _REBUILD)
+        )
+    for path in members.keys() - rows.keys() - own:
+        problems.append(Problem("record-unnamed", f"{file_name}: RECORD does not name {shown(path)}", _REBUILD))
+    kept: dict[str, Row] = {}
+    for path, row in sorted(rows.items()):
+        if path in own or path not in members:
+            continue
+        if not row.algorithm:
+            problems.append(Problem("record-unhashed", f"{file_name}: RECORD has no hash for {shown(path)}", _REBUILD))
+        elif row.size is not None and row.size != members[path].size:
+            message = (
+                f"{file_name}: not what its RECORD says: {shown(path)} has {members[path].size} bytes, not {row.size}"
+            )
+            problems.append(Problem("record-mismatch", message, _REBUILD))
+        kept[path] = row
+    problems.sort(key=lambda problem: problem.message)
+    return kept
