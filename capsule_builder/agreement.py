@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from capsule_builder.contents import Listed
 from capsule_builder.errors import Problem
@@ -10,6 +10,8 @@ from capsule_builder.links import destination
 from capsule_builder.manifest import Manifest
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
+
+_INTERPRETER = "venv/bin/python"
 
 
 def missing_entrypoints(manifest: Manifest, links: Mapping[str, str], files: Iterable[str]) -> list[Problem]:
@@ -20,6 +22,36 @@ def missing_entrypoints(manifest: Manifest, links: Mapping[str, str], files: Ite
     missing = _absent(_entrypoints(manifest), links, files)
     remedy = "Add the file, or name an existing one in the manifest (is it excluded?)."
     return [Problem("entrypoint-missing", f"Entrypoint not found: {shown(path)}", remedy) for path in missing]
+
+
+def other_python(manifest: Manifest, links: Mapping[str, str]) -> list[Problem]:
+    """A problem when the environment, if there is one, is not for the Python that the manifest states."""
+    found = sorted(path.removeprefix(_INTERPRETER) for path in links if path.startswith(_INTERPRETER + "3."))
+    if not found or manifest.python is None or manifest.python in found:
+        return []
+    message = f"The environment is for Python {found[0]}, and the manifest says {manifest.python}"
+    return [Problem("python-mismatch", message, "Build the environment for that version, or mend dependencies.python.")]
+
+
+def unverified(
+    manifest: Manifest, links: Mapping[str, str], entries: Iterable[Listed], verified: Collection[str]
+) -> list[Problem]:
+    """A problem when no layer verified the environment against the manifest's requirements file.
+
+    ``verified`` are the SHA-256 of those that were; ``entries`` are those of the capsule's listing.
+    """
+    if not manifest.pip_requirements:
+        return []
+    end = destination(manifest.pip_requirements, links)
+    digests = [entry.detail for entry in entries if entry.path == end and entry.kind in {"file", "executable"}]
+    if not digests or digests[0] in verified:  # a missing file is a doubt of its own
+        return []
+    message = f"No layer was verified against the manifest's requirements: {shown(manifest.pip_requirements)}"
+    remedy = (
+        "Give that file to the capsule_python_layers in layers (requirements = ...), or build without this check:"
+        " verify_requirements = False."
+    )
+    return [Problem("requirements-unverified", message, remedy)]
 
 
 def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Listed]) -> list[Problem]:

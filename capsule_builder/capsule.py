@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
-from capsule_builder.agreement import doubts, missing_entrypoints
+from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
 from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.layer import NAMED, LayerFiles, write_entry
+from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, write_entry
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
@@ -40,12 +40,15 @@ class Layer:
 class Merged:
     """What the layers' listings say together, before any archive is written.
 
-    ``listing`` is the content listing, positioned at its start; ``files`` counts files; ``warnings`` are for people.
+    ``listing`` is the content listing, positioned at its start; ``files`` counts files; ``requirements`` tells whether
+    the Python environment was verified against a requirements file (None when nothing was to verify); ``warnings``
+    are for people.
     """
 
     listing: BinaryIO
     id: str
     files: int
+    requirements: bool | None
     warnings: tuple[Problem, ...]
 
 
@@ -67,12 +70,15 @@ def stored(file: BinaryIO) -> Content:
     return Stored(file, file.seek(0, os.SEEK_END))
 
 
-def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Merged:
+def merge(
+    layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO, *, verify_requirements: bool = True
+) -> Merged:
     """The capsule's listing and ID, checked against the manifest; ``listing`` is an empty file, which gets the listing.
 
     Raises:
         CapsuleError: layers disagree, a link leads nowhere, an entry point is missing, a file that the manifest names
-            as executable is not; all that is wrong, at once.
+            as executable is not, the environment has another Python or was not verified against the manifest's
+            requirements file; all that is wrong, at once.
     """
     problems: list[Problem] = []
     if crowded := _write_listing(layers, listing):
@@ -99,11 +105,16 @@ def merge(layers: Sequence[Layer], manifest: Manifest, listing: BinaryIO) -> Mer
         problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(listing)))
     regular = (entry.path for entry in _entries(listing) if entry.kind in {"file", "executable"})
     problems += missing_entrypoints(manifest, links, regular)
+    problems += other_python(manifest, links)
+    verified = _verified(layers)
+    if verify_requirements:
+        problems += unverified(manifest, links, _entries(listing), verified)
     if problems:
         raise CapsuleError(problems)
     warnings = [*doubts(manifest, links, _entries(listing)), *_named_by_layers(layers, executables)]
     listing.seek(0)
-    return Merged(listing, digest.hexdigest(), files, tuple(warnings))
+    checked = verify_requirements if manifest.pip_requirements or verified else None
+    return Merged(listing, digest.hexdigest(), files, checked, tuple(warnings))
 
 
 def _write_listing(layers: Sequence[Layer], listing: BinaryIO, left_out: Collection[str] = ()) -> set[str]:
@@ -145,6 +156,7 @@ def write_archive(
         entrypoint=manifest.entrypoint,
         files=merged.files,
         layers=facts,
+        requirements=merged.requirements,
         level=level,
         build=build,
     )
@@ -183,7 +195,7 @@ def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     layer.files.index.seek(0)
     total_size = 0
     for line in layer.files.index:
-        if line.startswith(NAMED):
+        if line.startswith((NAMED, VERIFIED)):
             continue
         index.write(line)
         if not line.startswith(b"#"):
@@ -208,9 +220,7 @@ def _not_executable(paths: set[str], layers: Sequence[Layer]) -> Iterator[Proble
 def _named_by_layers(layers: Sequence[Layer], executables: Patterns) -> Iterator[Problem]:
     """A warning for each layer with files that are executable by its own patterns alone, unknown to the manifest."""
     for layer in layers:
-        layer.files.index.seek(0)
-        paths = [line.decode().rstrip("\n").split("\t")[1] for line in layer.files.index if line.startswith(NAMED)]
-        unknown = [path for path in paths if not executables.match(path)]
+        unknown = [path for path in _remarks(layer, NAMED) if not executables.match(path)]
         if unknown:
             more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
             yield Problem(
@@ -218,6 +228,16 @@ def _named_by_layers(layers: Sequence[Layer], executables: Patterns) -> Iterator
                 f"Executable by a pattern of its layer alone: {shown(unknown[0])}{more} ({layer.owner})",
                 "Name it under executables in the manifest too, so that capsbuild gives the same ID.",
             )
+
+
+def _verified(layers: Sequence[Layer]) -> set[str]:
+    return {sha256 for layer in layers for sha256 in _remarks(layer, VERIFIED)}
+
+
+def _remarks(layer: Layer, kind: bytes) -> list[str]:
+    """What a layer's index says to the assembly alone."""
+    layer.files.index.seek(0)
+    return [line.decode().rstrip("\n").split("\t")[1] for line in layer.files.index if line.startswith(kind)]
 
 
 def _entries(listing: BinaryIO) -> Iterator[Listed]:

@@ -16,7 +16,7 @@ from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import link_problem
 from capsule_builder.paths import path_problem, shown
 
-NAMED = b"# named"
+NAMED, VERIFIED = b"# named", b"# verified"
 """What begins those lines of a layer's index that are for the assembly alone, and not for the capsule's index."""
 
 Progress = Callable[[int], object]
@@ -28,7 +28,8 @@ class LayerFiles:
     """Where a layer is written: three binary files, each at its beginning.
 
     ``fragment`` takes gzip members with whole tar entries, ``contents`` the listing, ``index`` the members and entries,
-    followed by a line ``# named`` for each file that is executable only because a pattern names it.
+    followed by a line ``# named`` for each file that is executable only because a pattern names it, and a line
+    ``# verified`` for each requirements file that the Python environment was found to satisfy (its SHA-256).
     """
 
     fragment: BinaryIO
@@ -43,8 +44,11 @@ def write_layer(
     level: int = DEFAULT_LEVEL,
     jobs: int = 1,
     progress: Progress | None = None,
+    verified: Iterable[str] = (),
 ) -> str:
     """Writes a layer from entries in path order, as a stream; gives its digest (64 hex digits).
+
+    ``verified`` are the SHA-256, in hex, of requirements files that the whole environment satisfies.
 
     Memory does not grow with the size of a file: it holds a few blocks of 1 MiB a thread.
 
@@ -87,6 +91,7 @@ def write_layer(
     if broken:
         raise CapsuleError(broken)
     files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
+    files.index.writelines(b"%s\t%s\n" % (VERIFIED, sha256.encode()) for sha256 in verified)
     return digest.hexdigest()
 
 

@@ -46,10 +46,14 @@ def encode(
     entrypoint: str,
     files: int,
     layers: Sequence[LayerFacts],
+    requirements: bool | None,
     level: int,
     build: BuildFacts = UNSTAMPED,
 ) -> bytes:
-    """The file's bytes: UTF-8, keys in this order, two spaces of indent, one line end at the end."""
+    """The file's bytes: UTF-8, keys in this order, two spaces of indent, one line end at the end.
+
+    ``requirements``: whether the environment was verified against a requirements file; None when there was none.
+    """
     document = {
         "format": FORMAT_VERSION,
         "id": capsule_id,
@@ -61,6 +65,7 @@ def encode(
         "total_size": sum(layer.total_size for layer in layers),
         "compressed_size": sum(layer.compressed_size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
+        "requirements": None if requirements is None else "verified" if requirements else "unverified",
         "builder": {"name": "capsule-builder", "version": __version__, "compression_level": level},
         "build": asdict(build),
     }

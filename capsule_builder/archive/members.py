@@ -70,8 +70,9 @@ Sink = Callable[[Iterable[bytes], int, int, list[tuple[int, int, str]]], None]
 class MemberWriter:
     """Packs entries into members and deflates them over ``jobs`` threads.
 
-    For each entry call :meth:`begin`, :meth:`write` and :meth:`copy` as often as needed, then :meth:`end`. Members arrive
-    at ``sink`` in order, on the calling thread. Leaving the context waits for all of them, unless it is left by an error.
+    For each entry call :meth:`begin`, :meth:`write` and :meth:`copy` as often as needed, then :meth:`end`. Members
+    arrive at ``sink`` in order, on the calling thread. Leaving the context waits for all of them, unless it is left by
+    an error.
     """
 
     def __init__(self, sink: Sink, *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:

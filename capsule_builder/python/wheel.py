@@ -75,7 +75,8 @@ class _Source(WheelSource):
         return [name[len(prefix) :] for name in self._members if name.startswith(prefix)]
 
     def read_dist_info(self, filename: str) -> str:
-        return self._members[f"{self.dist_info_dir}/{filename}"].read().decode("utf-8-sig")
+        data: bytes = self._members[f"{self.dist_info_dir}/{filename}"].read()
+        return data.decode("utf-8-sig")
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         for path in self._rows:
@@ -100,7 +101,7 @@ class _Destination(WheelDestination):
     def write_script(self, name: str, *_: object, **__: object) -> RecordEntry:
         return RecordEntry(name, None, None)  # made from the entry points by whoever lays the package out
 
-    def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, **_: object) -> RecordEntry:
+    def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:  # noqa: ARG002
         self.places.append((str(stream), posixpath.join(self._roots[scheme], str(path))))
         return RecordEntry(str(path), None, None)
 
