@@ -1,0 +1,57 @@
+"""A ZIP on disk: read at places that its records name, and never anything but read."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.paths import shown
+
+
+class Volume:
+    """An open ZIP; ``label`` is what messages call it, ``size`` its length in bytes when it was opened.
+
+    ``kept`` is room for the inflated content of one member, and for whose it is.
+    """
+
+    def __init__(self, path: str, label: str) -> None:
+        self.label = label
+        self.kept: tuple[object, list[tuple[bytes, bytes]]] | None = None
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise refusal("zip-missing", f"ZIP not found: {shown(label)}", "Name an existing one.") from None
+        except OSError as error:
+            raise self._unreadable(error) from error
+        status = os.fstat(self._fd)
+        self.size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise refusal("zip-missing", f"ZIP is not a regular file: {shown(label)}", "Name a file.")
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """``size`` bytes from ``offset`` on; fewer only at the end of the file.
+
+        Raises:
+            CapsuleError: the system does not let us.
+        """
+        try:
+            data = os.pread(self._fd, size, offset)
+            while 0 < len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
+                data += more
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return data
+
+    def close(self) -> None:
+        """Lets go of the file and of what was kept."""
+        self.kept = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _unreadable(self, error: OSError) -> CapsuleError:
+        reason = error.strerror or str(error)
+        message = f"Cannot read {shown(self.label)}: {reason}"
+        return CapsuleError([Problem("zip-unreadable", message, "Make it readable for the user who builds.")])
