@@ -34,9 +34,7 @@ class _Verification:
         self.found: dict[str, list[Distribution]] = defaultdict(list)
         for item in sorted(distributions, key=lambda item: (item.name, Version(item.version), item.where)):
             self.found[item.name].append(item)
-        self.walk = Walk(
-            requirements, target, lambda edge: self.found[edge.name][0] if edge.name in self.found else None
-        )
+        self.walk = Walk(requirements, target, lambda edge: next(iter(self.found.get(edge.name, ())), None))
         self.constraints = _by_name(self.walk.lines(requirements.constraints))
         self.roots = _by_name(self.walk.lines(requirements.roots))
         self.reached: dict[str, Edge] = {}

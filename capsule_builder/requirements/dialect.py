@@ -46,8 +46,9 @@ OF_A_LINE = ("--hash", "--config-settings", "--global-option", "--install-option
 
 
 def decode(data: bytes) -> str:
-    """The text: by its byte order mark, by a PEP 263 comment in its first two lines, or else UTF-8 (pip asks the locale,
-    and a build must not).
+    """The text: by its byte order mark, by a PEP 263 comment in its first two lines, or else UTF-8.
+
+    pip asks the locale at last, and a build must not.
 
     Raises:
         ValueError: the bytes are not in that encoding, or nobody knows it.

@@ -23,8 +23,7 @@ from capsule_builder.paths import shown
 class Distribution:
     """One installed distribution, or one wheel.
 
-    ``name`` is normalised (PEP 503), ``version`` as written. ``requires`` are the ``Requires-Dist`` lines to the letter.
-    ``extras`` are normalised; None when the metadata has no ``Provides-Extra`` at all. ``tags`` are the WHEEL file's,
+    ``name`` is normalised (PEP 503), ``version`` as written. ``requires`` are the ``Requires-Dist`` lines. ``extras`` are normalised; None when the metadata has no ``Provides-Extra`` at all. ``tags`` are the WHEEL file's,
     empty when there is none. ``sha256`` is the wheel's, in hex, when it is known. ``where`` is what messages call it.
 
     Raises:

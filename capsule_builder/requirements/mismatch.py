@@ -87,8 +87,8 @@ def _level(name: str, target: Target) -> tuple[str, str] | None:
     if found.minor is None or wanted.minor is None or found.minor <= wanted.minor:
         return None
     major = 1 if found.libc == "musl" else 2
+    needed = f"{found.libc} {major}.{found.minor}"
     return (
-        f"needs {found.libc} {major}.{found.minor}, and the target is {target.platform}",
-        f"Use --platform {name} if every host has {found.libc} {major}.{found.minor} or later,"
-        " or get a wheel for an older one.",
+        f"needs {needed}, and the target is {target.platform}",
+        f"Use --platform {name} if every host has {needed} or later, or get a wheel for an older one.",
     )

@@ -20,14 +20,14 @@ def differs(distribution: Distribution, url: str) -> str | None:
         LookupError: nothing is known that could tell.
     """
     wheel = wheel_of(url)
-    if wheel and wheel[1] != Version(distribution.version):
-        return f"the URL names version {wheel[1]}"
+    if wheel and wheel.version != Version(distribution.version):
+        return f"the URL names version {wheel.version}"
     named, known = _hex(fragment_hashes(url)), distribution.sha256 or _recorded_hash(distribution.direct_url)
     if named and known:  # the bytes are the same, whatever the place
         return None if known.lower() == named else f"its SHA-256 is {known}"
     if distribution.direct_url is not None:
         return _other_place(distribution.direct_url, url)
-    if wheel and distribution.where.rpartition("/")[2] == wheel[2]:
+    if wheel and distribution.where.rpartition("/")[2] == wheel.file:
         return None
     raise LookupError
 

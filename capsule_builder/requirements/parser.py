@@ -97,11 +97,9 @@ class _Reader:
         if text:
             self._requirement(file, number, text, options, is_constraint)
         else:
-            self._option_line(file, number, options, is_constraint, files)
+            self._option_line(file, number, options, files)
 
-    def _option_line(
-        self, file: str, number: int, options: list[tuple[str, str]], is_constraint: bool, files: tuple[str, ...]
-    ) -> None:
+    def _option_line(self, file: str, number: int, options: list[tuple[str, str]], files: tuple[str, ...]) -> None:
         at = f"{shown(file)}:{number}: "
         for name, value in options:
             if name == "--editable":

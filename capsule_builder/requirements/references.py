@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from typing import NamedTuple
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
@@ -45,7 +46,7 @@ def _checked(spelled: str, text: str) -> Requirement:
             else "Write it as in name[extra]>=1.0,<2; python_version < '3.12'.",
         ) from error
     file = wheel_of(requirement.url)
-    if file and file[0] != canonicalize_name(requirement.name):
+    if file and file.name != canonicalize_name(requirement.name):
         raise refusal("requirement-invalid", f"{requirement.name} is not in the wheel that it names: {shown(text)}")
     return requirement
 
@@ -56,7 +57,7 @@ def _bare(text: str) -> Requirement:
     place = (place[: extras.start()] if extras else place).strip().replace(" ", "%20")
     wheel = wheel_of(place)
     egg = urllib.parse.parse_qs(place.partition("#")[2]).get("egg", [""])[0]
-    name = wheel[0] if wheel else egg
+    name = wheel.name if wheel else egg
     if not name:
         raise refusal(
             "requirement-source",
@@ -77,14 +78,22 @@ def _split_marker(text: str) -> tuple[str, str]:
     return text.strip(), ""
 
 
-def wheel_of(url: str | None) -> tuple[str, Version, str] | None:
-    """Name, version and file name of the wheel that a URL or path ends in; None when it is none."""
+class NamedWheel(NamedTuple):
+    """What the file name of a wheel says."""
+
+    name: str
+    version: Version
+    file: str
+
+
+def wheel_of(url: str | None) -> NamedWheel | None:
+    """The wheel that a URL or path ends in; None when it is none."""
     try:
         file = urllib.parse.unquote(urllib.parse.urlsplit(url or "").path).rpartition("/")[2]
         name, version, _, _ = parse_wheel_filename(file)
     except (InvalidWheelFilename, ValueError):
         return None
-    return name, version, file
+    return NamedWheel(name, version, file)
 
 
 def fragment_hashes(url: str | None) -> tuple[str, ...]:

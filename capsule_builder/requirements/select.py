@@ -73,10 +73,7 @@ def select(
     ``wheel-version``.
     """
     house = _House(wheel_names, target)
-    if requirements is None:
-        chosen = house.all()
-    else:
-        chosen = _Choice(house, hashes, requirements, target, metadata).made()
+    chosen = house.all() if requirements is None else _Choice(house, hashes, requirements, target, metadata).made()
     everything = {wheel.file for wheels in house.wheels.values() for wheel in wheels}
     return Selection(sorted(chosen), sorted(everything - chosen), list(dict.fromkeys(house.problems)))
 
@@ -181,7 +178,7 @@ class _Choice:
     def choose(self, edge: Edge) -> _Wheel | None:
         wheels, lines = self.house.wheels.get(edge.name, []), self.lines[edge.name]
         allowed = set(self.allowed(lines, {wheel.version for wheel in wheels if wheel.rank is not None}))
-        named = {wheel[2] for line in lines if (wheel := wheel_of(line.requirement.url))}
+        named = {found.file for line in lines if (found := wheel_of(line.requirement.url))}
         refused = []
         for wheel in wheels:
             if wheel.rank is None or wheel.version not in allowed:

@@ -140,8 +140,9 @@ class Target:
         }
 
     def patches(self, text: str) -> list[int]:
-        """The patch releases at which what ``text`` (a marker, a specifier) says of Python can change: 0, 99, and the
-        neighbours of each ``X.Y.Z`` that it names. Between these nothing changes.
+        """The patch releases to try ``text`` (a marker, a specifier) at, because its answer may depend on them.
+
+        0, 99, and each that it names (``X.Y.Z``) with its neighbours: between these nothing changes.
         """
         found = {0, 99}
         for named in re.findall(rf"(?<![\d.]){re.escape(self.python)}\.(\d{{1,4}})(?!\d)", text):
