@@ -16,6 +16,8 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from tests.examples.metacog_venv import metacog_python
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -73,15 +75,15 @@ def running(
     env: Mapping[str, str] = {},
     *,
     entrypoint: str = CORE,
-    python: Sequence[str] = (sys.executable,),
+    python: Sequence[str] = (),
 ) -> Iterator[Service]:
     """The service in ``app_dir``, on a free port of 127.0.0.1, from its first answer until the block is left.
 
-    Nothing of this process's environment is passed on but ``PATH``. ``python`` is the interpreter's command line:
-    a capsule that brings its own gives ``[app_dir / "venv/bin/python3"]``.
+    Nothing of this process's environment is passed on but ``PATH``. ``python`` is the interpreter's command line,
+    such as ``[app_dir / "venv/bin/python"]`` for a capsule that brings its own; else one with the locked packages.
     """
     process = subprocess.Popen(
-        [*map(str, python), os.path.join(app_dir, entrypoint), "--port", "0"],
+        [*map(str, python or [metacog_python()]), os.path.join(app_dir, entrypoint), "--port", "0"],
         env={"PATH": os.environ.get("PATH", os.defpath), "TORI_STATE_ROOT": str(state_dir), **env},
         cwd="/",
         stdin=subprocess.DEVNULL,

@@ -2,95 +2,99 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import asyncio
 import json
-import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+import httpx
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException, status
+
 from alan_backend import NAME, VERSION
-from alan_backend.server import MAX_BODY, Handler, HttpError, Server
-from alan_backend.websocket import GOING_AWAY, ClosedError, WebSocket, accept_key
-
-if TYPE_CHECKING:
-    from alan_backend.settings import BridgeSettings
-
-MAX_MESSAGE = MAX_BODY // 2
-"""Bytes of a message: as JSON it has to pass through the core's limit, and quotes take two bytes there."""
-QUIET_SECONDS = 300.0
-"""How long a client may say nothing before the connection is closed."""
+from alan_backend.server import DRAIN_SECONDS
+from alan_backend.settings import BridgeSettings
 
 
-class Bridge(Server):
-    """The service: where the core is, and who is connected."""
+class Bridge:
+    """The way to the core, and who is connected."""
 
     def __init__(self, settings: BridgeSettings) -> None:
-        self.core_url = settings.core_url
-        self.connections: set[socket.socket] = set()
-        super().__init__(settings.host, settings.port, BridgeHandler, settings.build_sha)
+        self._build_sha = settings.build_sha
+        self._core = httpx.AsyncClient(
+            base_url=str(settings.core_url),
+            timeout=10,
+            trust_env=False,
+            # A kept connection could be one that the core, about to be replaced, is closing just now.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+        self._streams: set[asyncio.Task[None] | None] = set()
+        self._silent: set[WebSocket] = set()
+        self._stopping = False
 
-    def hurry(self) -> None:
-        """Wakes everyone who waits for a client to speak, so that they can say goodbye."""
-        for connection in list(self.connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)
+    def create_app(self) -> FastAPI:
+        """The service as an ASGI application."""
 
-    def ask_core(self, text: str) -> str:
-        """The core's answer to a thought, as JSON; an error of the core's is an answer too."""
-        core = urlsplit(self.core_url)
-        body = json.dumps({"text": text}, ensure_ascii=False).encode()
+        @asynccontextmanager
+        async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+            async with self._core:
+                yield
+
+        app = FastAPI(title=NAME, version=VERSION, docs_url=None, redoc_url=None, lifespan=lifespan)
+        app.add_api_route("/healthz", self.health)
+        app.add_api_websocket_route("/v1/stream", self.stream)
+        return app
+
+    async def health(self) -> dict[str, str | int]:
+        """Who answers, and how many clients are connected."""
+        who = {"status": "ok", "name": NAME, "version": VERSION, "build_sha": self._build_sha}
+        return {**who, "connections": len(self._streams)}
+
+    async def stream(self, client: WebSocket) -> None:
+        """One client, from its handshake to the end."""
+        _check_origin(client)
+        await client.accept()
+        task = asyncio.current_task()
+        self._streams.add(task)
         try:
-            with contextlib.closing(http.client.HTTPConnection(core.netloc, timeout=10)) as connection:
-                connection.request("POST", "/v1/reflect", body, {"Content-Type": "application/json"})
-                return connection.getresponse().read().decode().strip()
-        except (OSError, http.client.HTTPException):
-            return json.dumps({"error": "the core does not answer; try again later"})
-
-
-class BridgeHandler(Handler):
-    """``/healthz`` and ``/v1/stream``."""
-
-    server: Bridge
-
-    def routes(self) -> dict[tuple[str, str], Any]:
-        """What the bridge answers."""
-        return {("GET", "/healthz"): self._health, ("GET", "/v1/stream"): self._stream}
-
-    def _health(self) -> None:
-        health = {"status": "ok", "name": NAME, "version": VERSION, "build_sha": self.server.build_sha}
-        self.send_json(200, {**health, "connections": len(self.server.connections)})
-
-    def _stream(self) -> None:
-        self._shake_hands()
-        self.close_connection = True
-        self.connection.settimeout(QUIET_SECONDS)
-        client = WebSocket(self.rfile, self.wfile, MAX_MESSAGE)
-        self.server.connections.add(self.connection)
-        try:
-            while not self.server.stopping:
-                client.send(self.server.ask_core(client.receive()))
-            raise ClosedError(GOING_AWAY)
-        except (ClosedError, TimeoutError) as end:
-            client.close(getattr(end, "code", GOING_AWAY))
+            with suppress(WebSocketDisconnect):
+                await client.close(await self._converse(client))
         finally:
-            self.server.connections.discard(self.connection)
+            self._streams.discard(task)
+            self._silent.discard(client)
 
-    def _shake_hands(self) -> None:
-        """Section 4.2 of RFC 6455."""
-        wishes = [wish.strip().lower() for wish in self.headers.get("Connection", "").split(",")]
-        if self.headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in wishes:
-            raise HttpError(426, "this is a WebSocket", {"Upgrade": "websocket"})
-        if self.headers.get("Sec-WebSocket-Version") != "13":
-            raise HttpError(426, "only version 13 is spoken here", {"Sec-WebSocket-Version": "13"})
-        accept = accept_key(self.headers.get("Sec-WebSocket-Key", ""))
-        if accept is None:
-            raise HttpError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
-        # Browsers let any page connect to any WebSocket; only the server can keep strange pages away.
-        origin, host = self.headers.get("Origin"), self.headers.get("Host", "")
-        if origin is not None and urlsplit(origin).hostname != urlsplit(f"//{host}").hostname:
-            raise HttpError(403, "this page may not connect here")
-        self.send_response(101)
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)):
-            self.send_header(name, value)
-        self.end_headers()
+    async def goodbye(self) -> None:
+        """Closes the connections on which nothing is under way, and waits for the others to answer and close."""
+        self._stopping = True
+        for client in list(self._silent):
+            with suppress(WebSocketDisconnect):
+                await client.close(status.WS_1001_GOING_AWAY)
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=DRAIN_SECONDS)
+
+    async def _converse(self, client: WebSocket) -> int:
+        """Answers until something other than text comes, or the service stops; gives the code to close with."""
+        while not self._stopping:
+            self._silent.add(client)
+            message = await client.receive()
+            self._silent.discard(client)
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+            if message.get("text") is None:
+                return status.WS_1003_UNSUPPORTED_DATA
+            await client.send_text(await self._ask_core(message["text"]))
+        return status.WS_1001_GOING_AWAY
+
+    async def _ask_core(self, text: str) -> str:
+        """The core's answer to a thought, as JSON; a refusal is an answer too."""
+        try:
+            return (await self._core.post("/v1/reflect", json={"text": text})).text
+        except httpx.HTTPError:
+            return json.dumps({"detail": "the core does not answer; try again later"})
+
+
+def _check_origin(client: WebSocket) -> None:
+    """Refuses pages of other hosts with 403: browsers let any page connect, and only the server can keep them away."""
+    origin, host = client.headers.get("origin"), client.headers.get("host", "")
+    if origin is not None and urlsplit(origin).hostname != urlsplit(f"//{host}").hostname:
+        raise WebSocketException(status.WS_1008_POLICY_VIOLATION)

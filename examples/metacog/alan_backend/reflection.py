@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
@@ -39,10 +40,9 @@ class Mirror:
         return {"stance": best.name, "question": best.question, "scores": scores}
 
 
-def load_mirror(path: str) -> Mirror:
+def load_mirror(path: Path) -> Mirror:
     """Reads ``config/stances.json``."""
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
+    data = json.loads(path.read_text(encoding="utf-8"))
     stances = [
         Stance(item["name"], frozenset(word.casefold() for word in item["words"]), item["question"])
         for item in data["stances"]

@@ -3,34 +3,39 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
 sys.dont_write_bytecode = True  # the capsule stays as it was unpacked, even where root may write
 
-from alan_backend import NAME, VERSION, core, journal, reflection, server, settings  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
+
+from alan_backend import server, settings  # noqa: E402
+from alan_backend.core import Core, create_app  # noqa: E402
+from alan_backend.reflection import load_mirror  # noqa: E402
+from alan_backend.store import Store, StoreError  # noqa: E402
+from alan_backend.token_bucket import TokenBucket  # noqa: E402
 
 
 def main() -> int:
     """Runs until SIGTERM; 0 after a clean stop, 78 (EX_CONFIG) when the environment does not allow a start."""
-    parser = argparse.ArgumentParser(description="Reflects on thoughts, over HTTP.")
-    parser.add_argument("--port", help="instead of TORI_PORT; 0 takes any free port")
-    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
-    port = parser.parse_args().port
-    server.prepare()
     try:
-        chosen = settings.core_settings(os.environ if port is None else {**os.environ, "TORI_PORT": port})
-        mirror = reflection.load_mirror(os.path.join(ROOT, "config", "stances.json"))
-        pages = core.load_pages(os.path.join(ROOT, "static"))
-        service = core.Core(chosen, mirror, pages)
-    except (settings.SettingsError, journal.JournalError, OSError) as error:
-        return server.fail(error)
-    service.run()
-    service.journal.close()
-    return 0
+        chosen = settings.CoreSettings.model_validate(settings.environment("Reflects on thoughts, over HTTP."))
+        core = Core(
+            build_sha=chosen.build_sha,
+            mirror=load_mirror(ROOT / "config" / "stances.json"),
+            bucket=TokenBucket(chosen.max_tokens_per_min),
+            store=Store(chosen.state_root / "metacognitive"),
+            static=ROOT / "static",
+        )
+        listener = server.listen(chosen)
+    except ValidationError as error:
+        return server.refuse(settings.problems(error))
+    except (StoreError, OSError) as error:
+        return server.refuse([str(error)])
+    return server.run(create_app(core), listener, chosen.build_sha)
 
 
 if __name__ == "__main__":

@@ -3,31 +3,29 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 sys.dont_write_bytecode = True  # the capsule stays as it was unpacked, even where root may write
 
-from alan_backend import NAME, VERSION, bridge, server, settings  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
+
+from alan_backend import server, settings  # noqa: E402
+from alan_backend.bridge import Bridge  # noqa: E402
 
 
 def main() -> int:
     """Runs until SIGTERM; 0 after a clean stop, 78 (EX_CONFIG) when the environment does not allow a start."""
-    parser = argparse.ArgumentParser(description="Reflects on thoughts, over a WebSocket.")
-    parser.add_argument("--port", help="instead of TORI_PORT; 0 takes any free port")
-    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
-    port = parser.parse_args().port
-    server.prepare()
     try:
-        chosen = settings.bridge_settings(os.environ if port is None else {**os.environ, "TORI_PORT": port})
-        service = bridge.Bridge(chosen)
-    except (settings.SettingsError, OSError) as error:
-        return server.fail(error)
-    service.run()
-    return 0
+        chosen = settings.BridgeSettings.model_validate(settings.environment("Reflects on thoughts, over a WebSocket."))
+        listener = server.listen(chosen)
+    except ValidationError as error:
+        return server.refuse(settings.problems(error))
+    except OSError as error:
+        return server.refuse([str(error)])
+    bridge = Bridge(chosen)
+    return server.run(bridge.create_app(), listener, chosen.build_sha, bridge.goodbye)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ form.addEventListener("submit", async (event) => {
     body: JSON.stringify({ text: form.elements.text.value }),
   });
   const reply = await response.json();
-  answer.value = reply.question ?? reply.error;
+  answer.value = reply.question ?? reply.detail;
   if (response.ok) {
     form.reset();
     await show();
