@@ -1,0 +1,112 @@
+"""A folder of wheels as an environment: what the requirements ask for is chosen, checked, and laid out in place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+
+from capsule_builder.archive.zip import ZipReader
+from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.paths import shown
+from capsule_builder.python.environment import Environment, Part
+from capsule_builder.python.layout import Layout
+from capsule_builder.python.wheel import Wheel, read_wheel
+from capsule_builder.requirements import Distribution, Requirements, Target, select
+from capsule_builder.sources.files import open_regular, unreadable
+
+_MAX_SHOWN = 5
+_KINDS = (".whl", ".tar.gz", ".zip")
+
+
+def layer_name(file_name: str) -> str:
+    """The name of a wheel's layer: the first two parts of the file's, which are distribution and version."""
+    return "-".join(file_name.split("-")[:2])
+
+
+def sha256_of(path: str, label: str) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises:
+        CapsuleError: it cannot be read, or is no regular file.
+    """
+    file = open_regular(path, label, follow=True)
+    try:
+        digest = hashlib.sha256()
+        for chunk in file.chunks():
+            digest.update(chunk)
+    finally:
+        os.close(file.fd)
+    return digest.hexdigest()
+
+
+def from_wheels(
+    directory: str, requirements: Requirements | None, target: Target, stack: contextlib.ExitStack
+) -> Environment:
+    """The environment that the wheels in ``directory`` make; they stay open for as long as ``stack`` does.
+
+    With ``requirements``, only what they ask for is taken; otherwise every wheel.
+
+    Raises:
+        CapsuleError: a wheel is missing, damaged, or for another target; every reason, at once.
+    """
+    house = _House(directory, Layout(target.python), stack)
+    chosen = select(house.names(), house.sha256, requirements, target, house.distribution)
+    problems = [*chosen.problems]
+    parts: list[Part] = []
+    for name in chosen.chosen:
+        try:
+            parts.append(Part(layer_name(name), house.wheel(name).package))
+            house.distribution(name)
+        except CapsuleError as error:
+            problems += error.problems
+    if problems:
+        raise CapsuleError(dict.fromkeys(problems))
+    warnings = [_unused(chosen.unused)] if chosen.unused else []
+    distributions = [house.distribution(name) for name in chosen.chosen]
+    return Environment(directory, house.layout, parts, distributions, warnings)
+
+
+class _House:
+    """The wheels of a folder; each is opened, read and hashed once, when it is first asked for."""
+
+    def __init__(self, directory: str, layout: Layout, stack: contextlib.ExitStack) -> None:
+        self.layout = layout
+        self._directory = directory
+        self._stack = stack
+        self._wheels: dict[str, Wheel] = {}
+        self._hashes: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        try:
+            found = sorted(name for name in os.listdir(self._directory) if name.endswith(_KINDS))
+        except (FileNotFoundError, NotADirectoryError):
+            message = f"Wheel directory not found: {shown(self._directory)}"
+            raise refusal("wheels-missing", message, "Fill one: pip download --only-binary :all: --dest DIR.") from None
+        except OSError as error:
+            raise unreadable(self._directory, error) from error
+        if not any(name.endswith(".whl") for name in found):
+            message = f"No wheels in {shown(self._directory)}"
+            raise refusal("wheels-missing", message, "Fill it: pip download --only-binary :all: --dest DIR.")
+        return found
+
+    def sha256(self, name: str) -> str:
+        if name not in self._hashes:
+            self._hashes[name] = sha256_of(os.path.join(self._directory, name), name)
+        return self._hashes[name]
+
+    def wheel(self, name: str) -> Wheel:
+        if name not in self._wheels:
+            reader = self._stack.enter_context(ZipReader(os.path.join(self._directory, name), label=name))
+            self._wheels[name] = read_wheel(reader, name, self.layout)
+        return self._wheels[name]
+
+    def distribution(self, name: str) -> Distribution:
+        wheel = self.wheel(name)
+        return Distribution.from_metadata(wheel.metadata, wheel.wheel, where=name, sha256=self.sha256(name))
+
+
+def _unused(names: list[str]) -> Problem:
+    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+    listed = ", ".join(shown(name) for name in names[:_MAX_SHOWN])
+    return Problem("wheels-unused", f"Wheels that nothing requires are left out: {listed}{more}")
