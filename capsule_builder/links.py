@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from capsule_builder.errors import Problem
 from capsule_builder.paths import MAX_PART_BYTES, MAX_PATH_BYTES, UNDECODABLE, forbidden, shown
@@ -32,15 +32,19 @@ def link_problem(path: str, target: str) -> Problem | None:
     return None
 
 
-def links_problems(links: Mapping[str, str], paths: Iterable[str]) -> list[Problem]:
+def links_problems(
+    links: Mapping[str, str], paths: Iterable[str], *, judged: Callable[[str], bool] = lambda _: True
+) -> list[Problem]:
     """What is wrong with where ``links`` (path to target) lead, in a tree whose entries (links too) have ``paths``.
 
     The path of an empty directory ends in ``/``. Links are followed as the kernel follows them, through other links
-    too. One pass over ``paths``.
+    too; only the ``judged`` ones are reported. One pass over ``paths``.
     """
     problems: list[Problem] = []
     ends: list[tuple[str, str]] = []  # a link, and a path that must exist for it
     for path, target in links.items():
+        if not judged(path):
+            continue
         if found := link_problem(path, target):
             problems.append(found)
         elif not target.startswith("/"):

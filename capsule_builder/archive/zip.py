@@ -112,13 +112,15 @@ class _Examination:
     def _entry(self, header: Central, directory: CentralDirectory) -> None:
         """Takes in one entry, with all that can be wrong with it alone."""
         name = read_name(header.raw_name, header.flags, header.system, header.unicode_path)
+        place: str | None = None  # where it is, unless it is the top
         if isinstance(name, Problem):
             self._findings.add(name.code, name.message, name.remedy)
-            name, place = header.raw_name[:200].decode("utf-8", "surrogateescape"), ""
+            name = header.raw_name[:200].decode("utf-8", "surrogateescape") or "(empty)"
         else:
-            place = name.removesuffix("/")
+            name = name or "./"
+            place = name.removesuffix("/") if name != "./" else None
         mode = header.attributes >> 16 if header.system in UNIX else 0
-        kind: Kind = "directory" if name.endswith("/") or not name else "symlink" if stat.S_ISLNK(mode) else "file"
+        kind: Kind = "directory" if name.endswith("/") else "symlink" if stat.S_ISLNK(mode) else "file"
         if header.disk:
             self._add("zip-multi-disk", "Entry lies in another file", name, "Join the parts of the ZIP: zip -s 0.")
         if header.unfit:
@@ -227,4 +229,4 @@ class _Examination:
             self._findings.add("zip-bomb", message, "Name the directory that the ZIP was made from.")
 
     def _add(self, code: str, what: str, name: str, remedy: str = AGAIN) -> None:
-        self._findings.add(code, f"{what}: {shown(name) or './'}", remedy)
+        self._findings.add(code, f"{what}: {shown(name)}", remedy)

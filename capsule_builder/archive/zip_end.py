@@ -91,7 +91,8 @@ def _find_end(volume: Volume, findings: Findings) -> int:
         findings.add("zip-truncated", "Cut off: it has no end record", "Copy or download it again.")
     else:
         extra = len(tail) - reach[max(reach)]
-        findings.add("zip-trailing", f"{extra:,} bytes after the end record", "Copy or download it again.")
+        remedy = "Copy or download it again. (bsdtar fills up what it writes to a pipe: give it a file, with -f.)"
+        findings.add("zip-trailing", f"{extra:,} bytes after the end record", remedy)
     findings.check()
     raise AssertionError  # a finding was added
 

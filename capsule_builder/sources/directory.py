@@ -3,96 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.links import links_problems
-from capsule_builder.paths import MANIFEST_NAME, path_problem, raw, shown
-from capsule_builder.patterns import Patterns
-from capsule_builder.sources.files import open_regular, special_file, unreadable, vanished
-from capsule_builder.sources.ignore import IGNORE_NAME, IgnoreRules
+from capsule_builder.paths import raw, shown
+from capsule_builder.sources.files import OpenFile, open_regular, special_file, unreadable, vanished
+from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
+from capsule_builder.sources.survey import Survey
+from capsule_builder.sources.tree import Tree
 
-_MAX_SHOWN = 10
+__all__ = ["DirectoryTree", "Tree", "scan"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """What a directory holds, less what is ignored and what lies at ``capsule.yml``.
+class DirectoryTree(Tree):
+    """What a directory holds; nothing is held open between two files."""
 
-    ``files``, ``links`` (path to target) and ``empty`` directories, in no order; ``size`` is the sum of the files'
-    sizes in bytes at the time of the walk. ``manifest_there`` tells whether something lies at ``capsule.yml``, and
-    ``ignored`` whether a path below the directory would be left out (a directory's ends in ``/``).
-    """
-
-    root: str
-    files: list[str]
-    links: dict[str, str]
-    empty: list[str]
-    size: int
-    manifest_there: bool
-    ignored: Callable[[str], bool]
-
-    def paths(self) -> Iterator[str]:
-        """The paths of all entries, in no particular order."""
-        yield from self.files
-        yield from self.links
-        yield from self.empty
-
-    def entries(self, manifest: bytes, executables: Patterns, warnings: list[Problem]) -> Iterator[Entry]:
-        """The entries in path order, with ``manifest`` as ``capsule.yml``.
-
-        Files are opened and read one at a time, as the entries are asked for. Adds to ``warnings`` what the reader
-        should know of executable bits.
-
-        Raises:
-            CapsuleError: files vanished, changed or cannot be read.
-        """
-        links, empty = self.links, frozenset(self.empty)
-        dropped: list[str] = []
-        libraries: list[str] = []
-        paths = sorted({*self.paths(), MANIFEST_NAME})
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[OpenFile]:
+        """The file ``path``; see :meth:`Tree.opened`."""
+        top = _open_top(self.root)  # for the whole path could be longer than the system allows
         try:
-            top = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise unreadable(self.root, error) from error
-        try:
-            for position, path in enumerate(paths):
-                if path == MANIFEST_NAME:
-                    yield File(path, executables.match(path), Bytes(manifest))
-                elif path in links:
-                    yield Symlink(path, links[path])
-                elif path in empty:
-                    yield Directory(path)
-                else:
-                    try:
-                        file = open_regular(raw(path), path, dir_fd=top, follow=False)
-                    except CapsuleError as error:
-                        rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
-                        raise CapsuleError([*error.problems, *_unopenable(rest, top)]) from error
-                    try:
-                        executable = file.program or executables.match(path)
-                        if file.status.st_mode & stat.S_IXUSR and not executable:
-                            (libraries if file.elf else dropped).append(path)
-                        yield File(path, executable, file)
-                    finally:
-                        os.close(file.fd)
+            file = open_regular(raw(path), path, dir_fd=top, follow=False)
         finally:
             os.close(top)
-        if dropped:
-            warnings.append(_dropped(dropped))
-        if libraries:
-            warnings.append(_dropped_from_libraries(libraries))
+        try:
+            yield file
+        finally:
+            os.close(file.fd)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def scan(root: str) -> tuple[Tree, list[Problem]]:
     """Walks the directory ``root`` with its ``.capsuleignore`` files; gives what fits in a capsule, and what does not.
 
-    What lies at ``capsule.yml`` is not looked at, for the manifest takes its place.
+    What lies at ``capsule.yml`` is not looked at, for the manifest takes its place. Below ``venv/``, if that is a
+    virtual environment, no rule applies, and neither names nor links are judged.
 
     Raises:
         CapsuleError: ``root`` is not a directory, or cannot be read.
@@ -102,46 +52,22 @@ def scan(root: str) -> tuple[Tree, list[Problem]]:
         walk.run()
     finally:
         os.close(walk.top)
-    paths = [*walk.files, *walk.links, *(f"{path}/" for path in walk.empty), MANIFEST_NAME]
-    problems = walk.problems + links_problems(walk.links, paths)
-    tree = Tree(root, walk.files, walk.links, walk.empty, walk.size, walk.manifest_there, walk.ignored)
-    return tree, sorted(problems, key=lambda problem: problem.message)
+    found = walk.found
+    rules = found.rules
+    tree = DirectoryTree(
+        root, found.files, found.links, found.empty, found.size, found.manifest_there, rules.has_venv, rules.ignored
+    )
+    return tree, found.all_problems()
 
 
 class _Walk:
     def __init__(self, root: str) -> None:
-        try:
-            self.top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except NotADirectoryError:
-            raise refusal("source-missing", f"Source is not a directory: {shown(root)}", "Name a directory.") from None
-        except FileNotFoundError:
-            raise refusal(
-                "source-missing", f"Source directory not found: {shown(root)}", "Name an existing one."
-            ) from None
-        except OSError as error:
-            raise unreadable(root, error) from error
+        self.top = _open_top(root)
         self.root = root
-        self.files: list[str] = []
-        self.links: dict[str, str] = {}
-        self.empty: list[str] = []
-        self.size = 0
-        self.problems: list[Problem] = []
-        self.manifest_there = False
-        self.rules: dict[str, IgnoreRules] = {}  # of directories that have an ignore file
-
-    def ignored(self, path: str) -> bool:
-        """Whether a path would have been left out, with what it lies below."""
-        rules = self.rules.get("", IgnoreRules.defaults())
-        parts = path.removesuffix("/").split("/")
-        for depth in range(1, len(parts)):
-            above = "/".join(parts[:depth]) + "/"
-            if rules.ignored(above):
-                return True
-            rules = self.rules.get(above, rules)
-        return rules.ignored(path)
+        self.found = Survey()
 
     def run(self) -> None:
-        todo = [("", IgnoreRules.defaults())]
+        todo = [("", self.found.rules.top)]
         while todo:
             base, rules = todo.pop()
             with self._watch(base.removesuffix("/") or self.root):
@@ -154,11 +80,11 @@ class _Walk:
         try:
             yield
         except CapsuleError as error:
-            self.problems += error.problems
+            self.found.problems += error.problems
         except FileNotFoundError:
-            self.problems += vanished(path).problems
+            self.found.problems += vanished(path).problems
         except OSError as error:
-            self.problems += unreadable(path, error).problems
+            self.found.problems += unreadable(path, error).problems
 
     def _directory(self, base: str, rules: IgnoreRules) -> tuple[list[str], IgnoreRules]:
         """Takes in one directory; gives its subdirectories and the rules that hold there."""
@@ -167,10 +93,7 @@ class _Walk:
         try:
             with os.scandir(fd) as listing:
                 items = list(listing)
-            if ignore_file := next((item for item in items if item.name == IGNORE_NAME), None):
-                with self._watch(base + IGNORE_NAME):
-                    rules = rules.below(base, _read_ignore_file(fd, ignore_file, base + IGNORE_NAME))
-                    self.rules[base] = rules
+            rules = self._rules(fd, base, {item.name: item for item in items}, rules)
             below: list[str] = []
             for item in items:
                 path = base + os.fsencode(item.name).decode("utf-8", "surrogateescape")
@@ -178,79 +101,54 @@ class _Walk:
                     if self._item(fd, item, path, rules):
                         below.append(path)
             if not items and base:
-                self.empty.append(base.removesuffix("/"))
+                self.found.empty.append(base.removesuffix("/"))
         finally:
             os.close(fd)
         return below, rules
 
+    def _rules(self, fd: int, base: str, items: dict[str, os.DirEntry[str]], rules: IgnoreRules) -> IgnoreRules:
+        """The rules in the directory ``fd``, which ``rules`` have let in."""
+        mark = items.get(os.path.basename(VENV_MARK)) if base == VENV else None
+        if mark and mark.is_file(follow_symlinks=False):
+            return self.found.rules.exempt_venv()
+        if IGNORE_NAME in items and not self.found.rules.exempt(base):
+            with self._watch(base + IGNORE_NAME):
+                text = _read_ignore_file(fd, items[IGNORE_NAME], base + IGNORE_NAME)
+                return self.found.rules.add(base, rules, text)
+        return rules
+
     def _item(self, fd: int, item: os.DirEntry[str], path: str, rules: IgnoreRules) -> bool:
         """Takes in one item of the directory ``fd``; whether it is a directory to go into."""
         is_dir = item.is_dir(follow_symlinks=False)
-        if rules.ignored(path + "/" if is_dir else path):
+        if not self.found.admits(path, rules, directory=is_dir):
             return False
-        if problem := path_problem(path):
-            self.problems.append(problem)
-        elif path == MANIFEST_NAME:
-            self.manifest_there = True
-        elif is_dir:
-            return True
-        elif item.is_symlink():
+        if item.is_symlink():
             target = os.readlink(os.fsencode(item.name), dir_fd=fd)
-            self.links[path] = target.decode("utf-8", "surrogateescape")
+            self.found.links[path] = target.decode("utf-8", "surrogateescape")
         elif item.is_file(follow_symlinks=False):
-            self.files.append(path)
-            self.size += item.stat(follow_symlinks=False).st_size
-        else:
-            self.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
-        return False
+            self.found.files.append(path)
+            self.found.size += item.stat(follow_symlinks=False).st_size
+        elif not is_dir:
+            self.found.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+        return is_dir
 
 
 def _read_ignore_file(directory: int, item: os.DirEntry[str], path: str) -> bytes:
-    if item.is_symlink():  # as in git, none is followed; but to pass it over could let a secret in
-        raise CapsuleError([special_file(path, stat.S_IFLNK, "Put a file in its place: a link is not followed.")])
+    if item.is_symlink():
+        raise ignore_link(path)
     file = open_regular(IGNORE_NAME, path, dir_fd=directory, follow=False)
     try:
-        text = b"".join(file.chunks())
+        return ignore_text(b"".join(file.chunks()), path)
     finally:
         os.close(file.fd)
-    if b"\0" in text:  # UTF-16, most likely: every one of its patterns would match nothing
-        raise refusal("ignore-encoding", f"Not a text file in UTF-8: {shown(path)}", "Save it as UTF-8.")
-    return text
 
 
-def _unopenable(paths: list[str], top: int) -> Iterator[Problem]:
-    for path in paths:
-        if path == MANIFEST_NAME:
-            continue
-        try:
-            os.close(open_regular(raw(path), path, dir_fd=top, follow=False).fd)
-        except CapsuleError as error:
-            yield from error.problems
-
-
-def _dropped(paths: list[str]) -> Problem:
-    """The warning for executable bits that the content does not bear out."""
-    named = ", ".join(shown(path) for path in paths[:_MAX_SHOWN])
-    more = f" and {len(paths) - _MAX_SHOWN} more" if len(paths) > _MAX_SHOWN else ""
-    lines = "".join(f"\n    - {_pattern(path)}" for path in paths[:_MAX_SHOWN])
-    return Problem(
-        "executable-dropped",
-        f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}",
-        f"If they are to be executable, add to the manifest:\n  executables:{lines}",
-    )
-
-
-def _dropped_from_libraries(paths: list[str]) -> Problem:
-    """The same for shared libraries, which every wheel has: one line, however many there are."""
-    named = shown(paths[0]) if len(paths) == 1 else f"{len(paths)} shared libraries ({shown(paths[0])} …)"
-    return Problem(
-        "executable-dropped",
-        f"Executable bit dropped, for a shared library needs none: {named}",
-        'If it is to be kept, add to the manifest:\n  executables:\n    - "*.so"\n    - "*.so.*"',
-    )
-
-
-def _pattern(path: str) -> str:
-    """A path as a pattern that matches it alone, quoted for YAML."""
-    escaped = "".join("\\" + char if char in "*?[ " else char for char in path)
-    return json.dumps("/" + escaped, ensure_ascii=False)
+def _open_top(root: str) -> int:
+    try:
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError:
+        raise refusal("source-missing", f"Source is not a directory: {shown(root)}", "Name a directory.") from None
+    except FileNotFoundError:
+        raise refusal("source-missing", f"Source directory not found: {shown(root)}", "Name an existing one.") from None
+    except OSError as error:
+        raise unreadable(root, error) from error

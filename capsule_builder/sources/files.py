@@ -12,7 +12,7 @@ from capsule_builder.modes import is_program
 from capsule_builder.paths import shown
 
 _CHUNK = 1 << 20
-_MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it
+MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class OpenFile:
             return os.pread(self.fd, 4, 0) == b"\x7fELF"
         except OSError as error:
             raise unreadable(self.path, error) from error
+
+    @property
+    def executable_bit(self) -> bool:
+        """Whether its owner may execute it, as the disk has it."""
+        return bool(self.status.st_mode & stat.S_IXUSR)
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, in pieces of at most 1 MiB.
@@ -121,7 +126,7 @@ def read_manifest(path: str) -> bytes:
     try:
         for chunk in file.chunks():
             data += chunk
-            if len(data) > _MANIFEST_ENOUGH:
+            if len(data) > MANIFEST_ENOUGH:
                 break
     finally:
         os.close(file.fd)

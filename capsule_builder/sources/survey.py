@@ -1,0 +1,42 @@
+"""What a walk over a tree has found so far: what fits in a capsule, and what does not."""
+
+from __future__ import annotations
+
+from capsule_builder.errors import Problem
+from capsule_builder.links import links_problems
+from capsule_builder.paths import MANIFEST_NAME, path_problem
+from capsule_builder.sources.ignore import IgnoreRules, TreeRules
+
+
+class Survey:
+    """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.links: dict[str, str] = {}
+        self.empty: list[str] = []
+        self.size = 0
+        self.manifest_there = False
+        self.rules = TreeRules()
+        self.problems: list[Problem] = []
+
+    def admits(self, path: str, rules: IgnoreRules, *, directory: bool) -> bool:
+        """Whether ``path`` is to be taken in: not ignored by the ``rules`` where it lies, nor refused for its name.
+
+        What lies at ``capsule.yml`` is not taken in, for the manifest takes its place.
+        """
+        if rules.ignored(path + "/" if directory else path):
+            return False
+        if not self.rules.exempt(path) and (problem := path_problem(path)):
+            self.problems.append(problem)
+            return False
+        if path == MANIFEST_NAME:
+            self.manifest_there = True
+            return False
+        return True
+
+    def all_problems(self) -> list[Problem]:
+        """What was found, with what is wrong with the links, in the order of the messages."""
+        paths = [*self.files, *self.links, *(f"{path}/" for path in self.empty), MANIFEST_NAME]
+        found = links_problems(self.links, paths, judged=lambda path: not self.rules.exempt(path))
+        return sorted([*self.problems, *found], key=lambda problem: problem.message)
