@@ -138,11 +138,13 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
         written[path] = data
 
     for path, file in package.files.items():
-        if _is_dropped(path, info):
+        if is_dropped(path, info):
             continue
         where, _, name = path.rpartition("/")
         try:
             script = _script(file) if where == "bin" else None
+            if script or file.row.algorithm != "sha256":
+                _check(package, path, file)
             if script:
                 write(path, script.launcher(name))
                 write(f"{scripts.LIBEXEC}/{name}", script.text)
@@ -172,7 +174,8 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     return Plan(kept, written)
 
 
-def _is_dropped(path: str, info: str) -> bool:
+def is_dropped(path: str, info: str) -> bool:
+    """Whether a file is left out of every capsule: bytecode, and what tells of the installation in ``info``."""
     where, _, name = path.rpartition("/")
     if where == info and name in _NOT_KEPT:
         return True
@@ -191,7 +194,7 @@ def _script(file: PackageFile) -> scripts.PythonScript | None:
 
 
 def _check(package: Package, path: str, file: PackageFile) -> None:
-    """Checks a file whose row cannot be compared with a listing, since it has another hash than SHA-256, or none."""
+    """Checks a file whose row cannot be compared with a listing: it is a script, or has not a SHA-256."""
     if not file.row.algorithm:
         message = f"{package.label}: RECORD has no hash for {shown(path)}"
         raise CapsuleError([Problem("record-unhashed", message, "Build or install the distribution again.")])

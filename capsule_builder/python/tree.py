@@ -1,0 +1,50 @@
+"""A finished environment as relocation reads it: a directory or a ZIP, behind one small interface."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from capsule_builder.errors import refusal
+from capsule_builder.paths import shown
+from capsule_builder.python.package import Origin
+
+MAX_METADATA = 64 << 20
+"""The largest file of metadata that is read, in bytes."""
+
+
+class VenvTree(Protocol):
+    """The files and links below an environment's root; paths are relative to it. It is read, and never written to."""
+
+    @property
+    def label(self) -> str:
+        """What messages call the environment."""
+
+    @property
+    def files(self) -> Collection[str]:
+        """The regular files."""
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """The symbolic links, with their targets to the letter."""
+
+    def origin(self, path: str) -> Origin:
+        """Where the content of a file comes from."""
+
+
+def read(tree: VenvTree, path: str) -> bytes:
+    """All of a small file.
+
+    Raises:
+        CapsuleError: it cannot be read, or is larger than any such file.
+    """
+    with tree.origin(path).opened() as content:
+        if content.size > MAX_METADATA:
+            raise refusal("venv-metadata", f"{tree.label}: too large to be metadata: {shown(path)}")
+        return b"".join(content.chunks())
+
+
+def head(tree: VenvTree, path: str, size: int) -> bytes:
+    """The first bytes of a file, ``size`` at most."""
+    with tree.origin(path).opened() as content:
+        return next(iter(content.chunks()), b"")[:size]
