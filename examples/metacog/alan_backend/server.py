@@ -46,9 +46,12 @@ def run(app: FastAPI, listener: socket.socket, build_sha: str, goodbye: Goodbye 
         timeout_graceful_shutdown=DRAIN_SECONDS,
         log_config=_logging(build_sha),
     )
-    for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped; that is no failure
-        signal.signal(stop, lambda *_: None)
-    _Server(config, goodbye).run([listener])
+    server = _Server(config, goodbye)
+    # From now on, since uvicorn begins to listen to them later; and it raises them again when it has stopped, which
+    # would otherwise end the process by a signal.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, server.handle_exit)
+    server.run([listener])
     return os.EX_OK
 
 
