@@ -23,8 +23,9 @@ from capsule_builder.paths import shown
 class Distribution:
     """One installed distribution, or one wheel.
 
-    ``name`` is normalised (PEP 503), ``version`` as written. ``requires`` are the ``Requires-Dist`` lines. ``extras`` are normalised; None when the metadata has no ``Provides-Extra`` at all. ``tags`` are the WHEEL file's,
-    empty when there is none. ``sha256`` is the wheel's, in hex, when it is known. ``where`` is what messages call it.
+    ``name`` is normalised (PEP 503), ``version`` as written, ``requires`` are the ``Requires-Dist`` lines. ``extras``
+    are normalised; None when the metadata has no ``Provides-Extra`` at all. ``tags`` are the WHEEL file's, empty when
+    there is none. ``sha256`` is the wheel's, in hex, when it is known. ``where`` is what messages call it.
 
     Raises:
         CapsuleError: ``distribution-name`` or ``distribution-version``.
@@ -46,6 +47,8 @@ class Distribution:
             object.__setattr__(self, "name", canonicalize_name(self.name, validate=True))
         except InvalidName as error:
             raise refusal("distribution-name", f"{called}: not a distribution's name: {shown(self.name)}") from error
+        if self.extras is not None:
+            object.__setattr__(self, "extras", tuple(sorted({canonicalize_name(extra) for extra in self.extras})))
         try:
             Version(self.version)
         except InvalidVersion as error:
@@ -79,12 +82,11 @@ class Distribution:
                 f"{shown(where)}: its METADATA is {'empty' if not metadata.strip() else f'without {missing}'}",
                 "Remove what is left of the distribution, or install it again.",
             )
-        extras = raw.get("provides_extra")
         return Distribution(
             name=name,
             version=version,
             requires=tuple(raw.get("requires_dist", ())),
-            extras=None if extras is None else tuple(sorted({canonicalize_name(extra) for extra in extras})),
+            extras=tuple(raw["provides_extra"]) if "provides_extra" in raw else None,
             requires_python=raw.get("requires_python"),
             tags=_wheel_tags(wheel) if wheel is not None else (),
             direct_url=direct_url,
