@@ -19,7 +19,7 @@ def missing_entrypoints(manifest: Manifest, links: Mapping[str, str], files: Ite
 
     ``links`` are the capsule's (path to target), ``files`` the paths of its regular files.
     """
-    missing = _absent(_entrypoints(manifest), links, files)
+    missing = _absent(entrypoints(manifest), links, files)
     remedy = "Add the file, or name an existing one in the manifest (is it excluded?)."
     return [Problem("entrypoint-missing", f"Entrypoint not found: {shown(path)}", remedy) for path in missing]
 
@@ -76,7 +76,7 @@ def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Liste
     found: list[Problem] = []
     if manifest.entrypoint.endswith(".py") and not has_venv:
         found.append(Problem("venv-missing", "Python entrypoint found but no venv included"))
-    for path in _entrypoints(manifest):
+    for path in entrypoints(manifest):
         end = destination(path, links)
         if not path.endswith(".py") and end not in programs and not (end or "/").startswith("/"):
             remedy = "Begin it with #!, or name it under executables in the manifest."
@@ -96,7 +96,7 @@ def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Liste
     return found
 
 
-def _entrypoints(manifest: Manifest) -> list[str]:
+def entrypoints(manifest: Manifest) -> list[str]:
     return list(dict.fromkeys([manifest.entrypoint, *(s.entrypoint for s in manifest.services if s.entrypoint)]))
 
 

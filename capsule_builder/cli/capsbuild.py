@@ -1,36 +1,52 @@
-"""``capsbuild``: builds a capsule from a directory."""
+"""``capsbuild``: builds a capsule from a directory or a ZIP; its other commands are modules beside this one."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from capsule_builder import __version__
 from capsule_builder.archive.members import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
-from capsule_builder.build import Built, build_from_directory
+from capsule_builder.build import Built, PythonOptions, Source, build
 from capsule_builder.cli import report
 from capsule_builder.cli.progress import bar
 from capsule_builder.errors import Problem
 from capsule_builder.metadata import UNSTAMPED, short_id
 from capsule_builder.paths import shown
+from capsule_builder.python.gather import DEFAULT_PLATFORM, Wish
 from capsule_builder.stamp import from_environment
 
 _EPILOG = """\
+other commands:
+  capsbuild anchors DIR        list every byte that ties a tree to the place where it lies
+  capsbuild requirements ...   tell whether an environment is all that requirements files ask for
+
 examples:
   capsbuild --from-dir app --manifest app/capsule.yml
-  capsbuild --from-dir app --manifest deploy/prod.yml --output dist/app.tar.gz --json
+  capsbuild --from-dir app --wheels wheelhouse --requirements requirements.txt
+  capsbuild --from-dir app --venv .venv --output dist/app.tar.gz --json
+  capsbuild --from-zip app.zip --strip-components 1
 
 exit status: 0 the capsule was built; 1 it was refused, and nothing was written; 2 wrong usage.
 """
 
 
+_COMMANDS = ("anchors", "requirements")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``capsbuild`` with ``argv`` (default: the process's); gives the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in _COMMANDS:
+        command: Callable[[Sequence[str]], int] = importlib.import_module(f"capsule_builder.cli.{argv[0]}").main
+        return command(argv[1:])
     try:
         report.prepare()
-        return _run(_parser().parse_args(argv))
+        return _run(_arguments(argv))
     except report.Stopped as stopped:
         report.leave(stopped)
 
@@ -38,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     built: Built | None = None
     with report.refusals("Cannot write the capsule") as problems:
-        built = build_from_directory(
-            arguments.from_dir,
-            arguments.manifest or os.path.join(arguments.from_dir, "capsule.yml"),
+        built = build(
+            Source(arguments.from_dir or arguments.from_zip, bool(arguments.from_zip), arguments.strip_components),
+            arguments.manifest,
+            python=_python(arguments),
             output=arguments.output,
             level=arguments.compression_level,
             jobs=arguments.jobs,
@@ -53,6 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
     for warning in built.warnings if built else ():
         report.warning(warning)
     report.errors(problems)
+    if built and not arguments.quiet:
+        report.notes(built.notes)
     told = True
     if arguments.json:
         told = report.result(json.dumps(_document(built) if built else _failure(problems)))
@@ -63,6 +82,31 @@ def _run(arguments: argparse.Namespace) -> int:
             f"   Size: {built.size / 1e6:.2f} MB",
         )
     return 0 if built and told else 1
+
+
+def _python(arguments: argparse.Namespace) -> PythonOptions:
+    return PythonOptions(
+        wish=Wish(
+            wheels=arguments.wheels,
+            venv=arguments.venv,
+            requirements=arguments.requirements,
+            platform=arguments.platform,
+            verify=not arguments.no_verify_requirements,
+        ),
+        interpreter=arguments.interpreter,
+        bytecode=arguments.bytecode == "unchecked-hash",
+        compiler=arguments.bytecode_python,
+    )
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.strip_components and not arguments.from_zip:
+        parser.error("--strip-components goes with --from-zip")
+    if arguments.bytecode_python and arguments.bytecode == "none":
+        parser.error("--bytecode-python goes with --bytecode unchecked-hash")
+    return arguments
 
 
 def _document(built: Built) -> dict[str, object]:
@@ -76,6 +120,7 @@ def _document(built: Built) -> dict[str, object]:
         "size": built.size,
         "files": built.files,
         "warnings": [str(warning) for warning in built.warnings],
+        "notes": list(built.notes),
     }
 
 
@@ -92,14 +137,25 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"capsbuild {__version__}")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--from-dir", metavar="DIR", help="the application; .capsuleignore files in it leave things out"
+    )
+    source.add_argument(
+        "--from-zip", metavar="FILE", type=_some, help="the application as a ZIP, read in place, under the same rules"
+    )
     parser.add_argument(
-        "--from-dir", metavar="DIR", required=True, help="the application; .capsuleignore files in it leave things out"
+        "--strip-components",
+        metavar="N",
+        type=_number(0, 100),
+        default=0,
+        help="take N leading parts off every name in the ZIP, as tar does",
     )
     parser.add_argument(
         "--manifest",
         metavar="FILE",
         type=_some,
-        help="its manifest, included as capsule.yml (default: DIR/capsule.yml)",
+        help="its manifest, included as capsule.yml (default: capsule.yml of the application)",
     )
     parser.add_argument(
         "--output",
@@ -125,6 +181,52 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(MIN_LEVEL, MAX_LEVEL),
         default=DEFAULT_LEVEL,
         help=f"{MIN_LEVEL} (fast) to {MAX_LEVEL} (small), default {DEFAULT_LEVEL}; the ID stays the same",
+    )
+    python = parser.add_argument_group(
+        "Python environment", "A finished environment at venv/ of the application is taken without being asked for."
+    )
+    environment = python.add_mutually_exclusive_group()
+    environment.add_argument(
+        "--wheels", metavar="DIR", type=_some, help="make venv/ from the wheels in DIR that the requirements ask for"
+    )
+    environment.add_argument(
+        "--venv", metavar="DIR", type=_some, help="make venv/ from the finished virtual environment DIR"
+    )
+    python.add_argument(
+        "--requirements",
+        metavar="FILE",
+        type=_some,
+        help="what the environment must satisfy, beside the manifest's dependencies.pip_requirements",
+    )
+    python.add_argument(
+        "--no-verify-requirements",
+        action="store_true",
+        help="build even if requirements are not met; the metadata say so",
+    )
+    python.add_argument(
+        "--platform",
+        metavar="TAG",
+        type=_some,
+        default=DEFAULT_PLATFORM,
+        help=f"what the hosts are, as pip names it (default: {DEFAULT_PLATFORM})",
+    )
+    python.add_argument(
+        "--interpreter",
+        metavar="DIR",
+        type=_some,
+        help="bundle the relocatable Python in DIR; the host needs none",
+    )
+    python.add_argument(
+        "--bytecode",
+        choices=["none", "unchecked-hash"],
+        default="none",
+        help="compile the environment, for a faster start (default: none)",
+    )
+    python.add_argument(
+        "--bytecode-python",
+        metavar="EXE",
+        type=_some,
+        help="the interpreter that compiles (default: looked for)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")

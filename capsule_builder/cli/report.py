@@ -91,6 +91,13 @@ def errors(problems: Sequence[Problem]) -> None:
         error(Problem("more", f"… and {len(problems) - _MAX_SHOWN:,} more"))
 
 
+def notes(lines: Sequence[str]) -> None:
+    """Prints what is worth knowing and calls for nothing."""
+    with contextlib.suppress(OSError):
+        for line in lines:
+            print(f"NOTE: {line}", file=sys.stderr, flush=True)
+
+
 def _say(kind: str, problem: Problem) -> None:
     with contextlib.suppress(OSError):  # nobody listens; the exit status still says it
         print(problem if hasattr(problem, "line") else f"{kind}: {problem}", file=sys.stderr, flush=True)

@@ -38,16 +38,17 @@ class DirectoryTree(Tree):
         """Nothing to let go of."""
 
 
-def scan(root: str) -> tuple[Tree, list[Problem]]:
+def scan(root: str, *, without: str = "") -> tuple[Tree, list[Problem]]:
     """Walks the directory ``root`` with its ``.capsuleignore`` files; gives what fits in a capsule, and what does not.
 
     What lies at ``capsule.yml`` is not looked at, for the manifest takes its place. Below ``venv/``, if that is a
-    virtual environment, no rule applies, and neither names nor links are judged.
+    virtual environment, no rule applies, and neither names nor links are judged. The directory ``without`` (a path from
+    ``root``, ending in ``/``) is left out whatever the rules say.
 
     Raises:
         CapsuleError: ``root`` is not a directory, or cannot be read.
     """
-    walk = _Walk(root)
+    walk = _Walk(root, without)
     try:
         walk.run()
     finally:
@@ -61,10 +62,10 @@ def scan(root: str) -> tuple[Tree, list[Problem]]:
 
 
 class _Walk:
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, without: str) -> None:
         self.top = _open_top(root)
         self.root = root
-        self.found = Survey()
+        self.found = Survey(without)
 
     def run(self) -> None:
         todo = [("", self.found.rules.top)]

@@ -135,5 +135,5 @@ def ignore_text(text: bytes, path: str) -> bytes:
 
 
 def ignore_link(path: str) -> CapsuleError:
-    """The refusal of an ignore file that is a link: as in git none is followed, but passing it over could let much in."""
+    """The refusal of an ignore file that is a link: none is followed, but to pass it over could let a secret in."""
     return CapsuleError([special_file(path, stat.S_IFLNK, "Put a file in its place: a link is not followed.")])

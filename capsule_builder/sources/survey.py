@@ -9,9 +9,13 @@ from capsule_builder.sources.ignore import IgnoreRules, TreeRules
 
 
 class Survey:
-    """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``."""
+    """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``.
 
-    def __init__(self) -> None:
+    ``without`` is a directory to leave out whatever the rules say (ending in ``/``; empty for none).
+    """
+
+    def __init__(self, without: str = "") -> None:
+        self._without = without
         self.files: list[str] = []
         self.links: dict[str, str] = {}
         self.empty: list[str] = []
@@ -25,7 +29,8 @@ class Survey:
 
         What lies at ``capsule.yml`` is not taken in, for the manifest takes its place.
         """
-        if rules.ignored(path + "/" if directory else path):
+        asked = path + "/" if directory else path
+        if asked == self._without or rules.ignored(asked):
             return False
         if not self.rules.exempt(path) and (problem := path_problem(path)):
             self.problems.append(problem)
