@@ -1,16 +1,19 @@
-"""What the Bazel actions run: ``layer`` and ``assemble``, each with one parameter file (:mod:`capsule_builder.params`).
+"""What the Bazel actions run, each with one parameter file (:mod:`capsule_builder.params`).
 
-Imports as little as it can: it starts once a layer.
+``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.python_action`. Imports as
+little as it can: it starts once a layer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from capsule_builder.archive.members import default_jobs
+from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
@@ -21,6 +24,7 @@ from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
 
 _MAX_SHOWN = 100
+_SPARE_FILES = 64  # beside the layers': outputs, the interpreter's own
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
 
 
@@ -32,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _layer(arguments)
         elif arguments.verb == "assemble":
             _assemble(arguments)
+        elif arguments.verb in {"wheel", "python-base", "interpreter"}:
+            _python(arguments)
         else:
             raise refusal(
                 "action-verb", f"Unknown action: {arguments.verb}", "Builder and rules must be of one release."
@@ -63,17 +69,37 @@ def _layer(arguments: Arguments) -> None:
         patterns += load(manifest, path)[0].executables
         if replaced := listed.replaces(manifest):
             _say(f"WARNING: {replaced} is left out: {path} takes its place as capsule.yml")
+    _write_layer(arguments, listed.entries(Patterns(patterns), manifest))
+
+
+def _write_layer(arguments: Arguments, entries: Iterable[Entry], verified: Iterable[str] = ()) -> None:
     with (
         open(arguments.one("--fragment"), "wb") as fragment,
         open(arguments.one("--contents"), "wb") as contents,
         open(arguments.one("--index"), "wb") as index,
     ):
         write_layer(
-            listed.entries(Patterns(patterns), manifest),
+            entries,
             LayerFiles(fragment, contents, index),
             level=int(arguments.one("--level")),
             jobs=min(default_jobs(), _MAX_JOBS),
+            verified=verified,
         )
+
+
+def _python(arguments: Arguments) -> None:
+    from capsule_builder import python_action
+
+    problems = [_unfit(fields[0]) for what, *fields in arguments.places if what == "unfit"]
+    if problems := problems + _pattern_problems(arguments):
+        raise CapsuleError(problems)
+    write = functools.partial(_write_layer, arguments)
+    if arguments.verb == "wheel":
+        python_action.wheel(arguments, write)
+    elif arguments.verb == "python-base":
+        python_action.base(arguments, write, _say)
+    else:
+        python_action.interpreter(arguments, write, _say)
 
 
 def _listed(arguments: Arguments) -> FileList:
@@ -102,12 +128,7 @@ def _listed(arguments: Arguments) -> FileList:
             elif what == "runroot":
                 listed.add_file(runfiles + fields[1], fields[0])
             else:
-                name = "\\".join(shown(part) for part in fields[0].split("\\"))  # its tabs and line breaks are escaped
-                raise refusal(
-                    "name-character",
-                    f"Name holds a control character: {name}",
-                    "Rename the file, or leave it out.",
-                )
+                listed.problems.append(_unfit(fields[0]))
         except CapsuleError as error:
             listed.problems += error.problems
     for link in arguments.options["--symlink"]:
@@ -115,14 +136,27 @@ def _listed(arguments: Arguments) -> FileList:
         listed.add_link(placement.below(path), target)
     for path in arguments.options["--empty-dir"]:
         listed.add_empty(placement.below(path))
+    listed.problems += _pattern_problems(arguments)
+    listed.problems = list(dict.fromkeys(listed.problems))  # a program's own file may be named by several lines
+    return listed
+
+
+def _unfit(path: str) -> Problem:
+    """The refusal of a path whose tabs and line breaks had to be escaped to stand in a line."""
+    name = "\\".join(shown(part) for part in path.split("\\"))
+    return Problem("name-character", f"Name holds a control character: {name}", "Rename the file, or leave it out.")
+
+
+def _pattern_problems(arguments: Arguments) -> list[Problem]:
+    """A problem for every pattern of the attribute ``executables`` that can match nothing."""
+    found: list[Problem] = []
     for pattern in arguments.options["--executable"]:
         from capsule_builder.manifest.executable_patterns import EXECUTABLE
 
         if complaint := EXECUTABLE.complaint(pattern):
             remedy = f"{complaint.remedy[:1].upper()}{complaint.remedy[1:]}."
-            listed.problems.append(Problem(complaint.code, f"executables: {complaint.message}", remedy))
-    listed.problems = list(dict.fromkeys(listed.problems))  # a program's own file may be named by several lines
-    return listed
+            found.append(Problem(complaint.code, f"executables: {complaint.message}", remedy))
+    return found
 
 
 def _assemble(arguments: Arguments) -> None:
@@ -134,13 +168,15 @@ def _assemble(arguments: Arguments) -> None:
     manifest, found = load(read_manifest(path), path)
     for problem in found:
         _say(str(problem))
+    _allow_open_files(sum(len(files) for _, _, *files in arguments.layers))
     with contextlib.ExitStack() as stack:
         layers = [
             capsule.Layer(name, owner, LayerFiles(*(stack.enter_context(open(file, "rb")) for file in files)))
             for name, owner, *files in arguments.layers
         ]
         listing = stack.enter_context(open(arguments.one("--listing"), "w+b"))
-        merged = capsule.merge(layers, manifest, listing)
+        verify = "--no-verify-requirements" not in arguments.options
+        merged = capsule.merge(layers, manifest, listing, verify_requirements=verify)
         for warning in merged.warnings:
             _say(f"WARNING: {warning}")
         archive = stack.enter_context(open(arguments.one("--archive"), "wb"))
@@ -151,6 +187,17 @@ def _assemble(arguments: Arguments) -> None:
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)
     _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
+
+
+def _allow_open_files(count: int) -> None:
+    """Lets this process open so many files at once, as far as the system's own limit goes."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _facts(arguments: Arguments) -> BuildFacts:

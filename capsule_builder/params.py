@@ -6,14 +6,25 @@
     ``--symlink PATH<TAB>TARGET``, ``--empty-dir PATH``; then lines of fields with tabs between them:
     ``src FILE SHORT_PATH``; ``rename FILE PATH``; ``binary SHORT_PATH PATH-OR-EMPTY``, which opens a runfiles tree for
     ``run FILE SHORT_PATH``, ``runlink FILE PATH`` and ``runroot FILE PATH``; and ``unfit PATH`` in place of one with a
-    tab or a line break in a name.
+    tab or a line break in a name, here as in the verbs that follow.
+
+``wheel``
+    The outputs, ``--level`` and ``--executable`` as above; ``--python`` and ``--platform`` of the target; ``--wheel``,
+    ``--facts`` (an output), ``--bytecode`` (a flag); and lines ``interpreter FILE SHORT_PATH``.
+
+``python-base``
+    The outputs, ``--level``, ``--python``, ``--platform``; ``--bundled`` (a flag), any number of ``--facts FILE``; and
+    lines ``requirements FILE SHORT_PATH``, the first of which includes the others.
+
+``interpreter``
+    The outputs, ``--level``, ``--python``, ``--platform``, ``--executable``; and lines ``interpreter FILE SHORT_PATH``.
 
 ``assemble``
     ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
-    ``--stable-status`` and ``--volatile-status`` when the capsule is stamped; and for each layer ``--layer`` followed
-    by five lines: name, owner, fragment, contents, index.
+    ``--no-verify-requirements`` (a flag), ``--stable-status`` and ``--volatile-status`` when the capsule is stamped;
+    and for each layer ``--layer`` followed by five lines: name, owner, fragment, contents, index.
 
-Both begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
+All begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
 An option's value is on its line after ``=``, or on the next line.
 """
 
@@ -26,10 +37,13 @@ from dataclasses import dataclass, field
 
 from capsule_builder.errors import refusal
 
-_FLAGS = {"--strict-prefix"}
+_FLAGS = {"--bundled", "--bytecode", "--no-verify-requirements", "--strict-prefix"}
 _ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
 _LAYER_FIELDS = 5
-_FIELDS = {"src": 2, "rename": 2, "binary": 2, "run": 2, "runlink": 2, "runroot": 2, "unfit": 1}
+_FIELDS = {
+    "src": 2, "rename": 2, "binary": 2, "run": 2, "runlink": 2, "runroot": 2,
+    "interpreter": 2, "requirements": 2, "unfit": 1,
+}  # fmt: skip
 _NAMES_NO_FILE = {"binary", "unfit"}  # their first field is for places and messages only
 
 

@@ -1,4 +1,4 @@
-"""The public providers: what a capsule and a layer offer to other rules."""
+"""The public providers: what a capsule, a layer and a Python environment offer to other rules."""
 
 CapsuleLayerInfo = provider(
     doc = "One packed layer: a part of a capsule that is built, cached and copied as a whole.",
@@ -7,6 +7,16 @@ CapsuleLayerInfo = provider(
         "fragment": "File: gzip members that hold whole tar entries, without the end-of-archive blocks. A capsule copies it byte for byte.",
         "index": "File: where each entry lies in the fragment. Its format is private to the builder of the toolchain.",
         "name": "string: the name that the capsule's metadata and messages give the layer.",
+    },
+)
+
+CapsulePythonInfo = provider(
+    doc = "A Python environment as layers.",
+    fields = {
+        "layers": "list of CapsuleLayerInfo: what belongs to no wheel first, then the interpreter if it comes along, then one a wheel.",
+        "owners": "list of string: what messages call each of `layers`: the target's label, and the wheel's file name.",
+        "platform": "string: the platform that it is for, such as \"manylinux_2_28_x86_64\".",
+        "python": "string: the Python that it is for, such as \"3.11\".",
     },
 )
 

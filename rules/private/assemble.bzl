@@ -8,6 +8,7 @@ The action's command line is one params file, one argument a line:
     --file-name         likewise: gets one line, the name that the archive has outside of Bazel
     --level=6           for the generated files
     --manifest          then, on the next line, the path of the manifest
+    --no-verify-requirements    when nobody has to have verified the manifest's requirements file
     --stable-status     then, on the next line, Bazel's stable-status.txt; so for --volatile-status; only when stamped
     --layer             then, on five lines: name, owner's label, and the paths of fragment, contents and index
 
@@ -48,6 +49,8 @@ def assemble(ctx, layers, stamped):
     args.add("--file-name", file_name)
     args.add(ctx.attr.compression_level, format = "--level=%s")
     args.add("--manifest", ctx.file.manifest)
+    if not ctx.attr.verify_requirements:
+        args.add("--no-verify-requirements")
     if stamped:
         args.add("--stable-status", ctx.info_file)
         args.add("--volatile-status", ctx.version_file)

@@ -1,6 +1,6 @@
 """The rule `capsule`: its own layer, and the assembly."""
 
-load("//rules:providers.bzl", "CapsuleInfo", "CapsuleLayerInfo")
+load("//rules:providers.bzl", "CapsuleInfo", "CapsuleLayerInfo", "CapsulePythonInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:assemble.bzl", "assemble")
 load("//rules/private:compat.bzl", "display_label")
@@ -9,14 +9,19 @@ load("//rules/private:stamp.bzl", "STAMP_ATTRS", "is_stamped")
 
 _OWN_ATTRS = {
     "layers": attr.label_list(
-        doc = """The `capsule_layer`s to include, in this order behind the capsule's own. The same path in two layers is fine
-when the content is the same too; otherwise it is an error that names both.""",
-        providers = [CapsuleLayerInfo],
+        doc = """The `capsule_layer`s and `capsule_python_layers` to include, in this order behind the capsule's own. The same path
+in two layers is fine when the content is the same too; otherwise it is an error that names both.""",
+        providers = [[CapsuleLayerInfo], [CapsulePythonInfo]],
     ),
     "manifest": attr.label(
         allow_single_file = True,
         doc = """The manifest, which becomes `capsule.yml` at the top of the capsule, whatever the file is called here.""",
         mandatory = True,
+    ),
+    "verify_requirements": attr.bool(
+        default = True,
+        doc = """Whether the requirements file that the manifest names has to be one that the Python environment was verified
+against, by the `requirements` of its `capsule_python_layers`. The metadata say `unverified` when this is off.""",
     ),
     "_launcher": attr.label(
         allow_single_file = True,
@@ -30,11 +35,18 @@ def _merge(*dicts):
         merged.update(each)
     return merged
 
+def _layers_of(target):
+    """Gives pairs: each CapsuleLayerInfo of a target, and what messages call it."""
+    if CapsulePythonInfo in target:
+        environment = target[CapsulePythonInfo]
+        return zip(environment.layers, environment.owners)
+    return [(target[CapsuleLayerInfo], display_label(target.label))]
+
 def _capsule_impl(ctx):
     name = ctx.label.name
     app = pack_layer(ctx, "app", name + ".layers/app", manifest = ctx.file.manifest)
     layers = [(app, display_label(ctx.label))]
-    layers += [(target[CapsuleLayerInfo], display_label(target.label)) for target in ctx.attr.layers]
+    layers += [layer for target in ctx.attr.layers for layer in _layers_of(target)]
     capsule_info, file_name = assemble(ctx, layers, stamped = is_stamped(ctx))
 
     # A copy: nothing is substituted.

@@ -1,16 +1,9 @@
 """The repository `@rules_capsule_python`: an interpreter of the host, and the packages that the builder imports."""
 
-# Of the packages in the lock, those that actions import.
-_PACKAGES = ["deflate", "pyyaml"]
+load("//rules/private:host_python.bzl", "CLEAN", "other_pip", "probe_python")
 
-_PROBE = """
-import importlib.util, sys
-own = sys.prefix == sys.base_prefix
-base = sys.executable if own else getattr(sys, "_base_executable", None) or sys.executable
-print("%d.%d" % sys.version_info[:2], int(sys.version_info >= (3, 10)), int(importlib.util.find_spec("pip") is not None))
-print(sys.executable)
-print(base)
-"""
+# Of the packages in the lock, those that actions import.
+_PACKAGES = ["deflate", "installer", "packaging", "pyyaml"]
 
 _DEFS = '''"""Written by rules_capsule."""
 
@@ -25,32 +18,18 @@ _BUILD = """filegroup(
     srcs = glob([
         "site/deflate/*.py",
         "site/deflate/*.so",
+        "site/installer/**/*.py",
+        "site/packaging/**/*.py",
         "site/yaml/*.py",
     ]),
     visibility = ["//visibility:public"],
 )
 """
 
-def _probe(repository_ctx, python):
-    """Asks an interpreter about itself; None when it does not run or is too old."""
-    result = repository_ctx.execute([python, "-c", _PROBE], environment = {"PYTHONHOME": "", "PYTHONPATH": ""})
-    lines = result.stdout.splitlines()
-    if result.return_code or len(lines) != 3:
-        return None
-    version, new_enough, has_pip = lines[0].split(" ")
-    if new_enough == "0":
-        return None
-    return struct(
-        base = lines[2],
-        executable = lines[1],
-        has_pip = has_pip == "1",
-        version = version,
-    )
-
 def _find_python(repository_ctx):
     stated = repository_ctx.attr.interpreter or repository_ctx.os.environ.get("CAPSULE_PYTHON", "")
     if stated:
-        found = _probe(repository_ctx, stated)
+        found = probe_python(repository_ctx, stated)
         if not found:
             fail("%s, which was stated as the interpreter of the capsule builder, is not a Python 3.10 or newer that runs. %s" % (
                 stated,
@@ -61,7 +40,7 @@ def _find_python(repository_ctx):
     # /usr/bin/python3 first: remote workers and other developers have it at the same place.
     for candidate in ["/usr/bin/python3", repository_ctx.which("python3")]:
         if candidate and repository_ctx.path(candidate).exists:
-            found = _probe(repository_ctx, candidate)
+            found = probe_python(repository_ctx, candidate)
             if found:
                 return found
     fail("The capsule builder needs Python 3.10 or newer. Neither /usr/bin/python3 nor python3 on PATH is one: install it, or name it with --repo_env=CAPSULE_PYTHON=/path/to/python3.")
@@ -81,15 +60,11 @@ def _installers(repository_ctx, python):
     """Gives the beginnings of the command lines that may install for that interpreter, best first."""
     if python.has_pip:
         return [[python.executable, "-m", "pip"]]
-    found = []
-    pip = repository_ctx.which("pip3") or repository_ctx.which("pip")
-    if pip:
-        found.append([pip, "--python", python.executable])
-    return found
+    pip = other_pip(repository_ctx)
+    return [[pip, "--python", python.executable]] if pip else []
 
 def _install(repository_ctx, python):
     repository_ctx.file("requirements.txt", _locked(repository_ctx.read(repository_ctx.attr.lock)), executable = False)
-    environment = {"PYTHONHOME": "", "PYTHONPATH": ""}
     what = ["--no-deps", "--require-hashes", "--target", "site", "-r", "requirements.txt"]
     pip_options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--only-binary", ":all:", "--quiet"]
     attempts = [installer + ["install"] + pip_options + what for installer in _installers(repository_ctx, python)]
@@ -99,7 +74,7 @@ def _install(repository_ctx, python):
     problems = []
     for attempt in attempts:
         repository_ctx.delete("site")
-        result = repository_ctx.execute(attempt, environment = environment, timeout = 600)
+        result = repository_ctx.execute(attempt, environment = CLEAN, timeout = 600)
         if result.return_code == 0:
             return
         problems.append("%s:\n%s" % (" ".join([str(word) for word in attempt]), result.stderr))
@@ -113,6 +88,7 @@ def _capsule_python_repository_impl(repository_ctx):
     python = _find_python(repository_ctx)
     _install(repository_ctx, python)
     repository_ctx.file("BUILD", _BUILD, executable = False)
+    repository_ctx.file("interpreter", python.executable + "\n", executable = False)
     repository_ctx.file("defs.bzl", _DEFS.format(interpreter = repr(python.base)), executable = False)
 
 capsule_python_repository = repository_rule(
