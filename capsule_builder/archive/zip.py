@@ -123,15 +123,16 @@ class _Examination:
         kind: Kind = "directory" if name.endswith("/") else "symlink" if stat.S_ISLNK(mode) else "file"
         if header.disk:
             self._add("zip-multi-disk", "Entry lies in another file", name, "Join the parts of the ZIP: zip -s 0.")
-        if header.unfit:
-            self._add("zip-extra", "Extra fields of the central header contradict it or themselves", name)
         self._check_method(header, name)
-        self._check_kind(header, name, kind, mode)
-        self._check_sizes(header, name, kind)
         if place and place in self._names:
             self._add("zip-name-duplicate", "Name is there twice", name, "Make the ZIP again, with each name once.")
         elif place:
             self._names[place] = kind == "directory"
+        if header.unfit:
+            self._add("zip-extra", "Extra fields of the central header contradict it or themselves", name)
+            return
+        self._check_kind(header, name, kind, mode)
+        self._check_sizes(header, name, kind)
         local = local_header(self._volume, header.offset, len(header.raw_name))
         if local is None or local.data > directory.offset:
             self._add("zip-local", "No local header where the central one says", name)
@@ -197,10 +198,10 @@ class _Examination:
     def _tile(self, directory: CentralDirectory) -> None:
         """Sees that entries and descriptors fill the file up to the central directory, each byte once."""
         self._spans.sort(key=lambda span: span[0])
-        ends = [span[0] for span in self._spans[1:]] + [directory.offset]
-        if first := (self._spans[0][0] if self._spans else directory.offset):
-            prefix(self._findings, first)
-        for (_, end, header, name, described), until in zip(self._spans, ends, strict=True):
+        starts = [*(span[0] for span in self._spans), directory.offset]
+        if starts[0]:
+            prefix(self._findings, starts[0])
+        for (_, end, header, name, described), until in zip(self._spans, starts[1:], strict=True):
             rest = until - end
             if rest < 0:
                 self._add("zip-overlap", "Entry runs into the next one, or into the central directory", name)

@@ -22,7 +22,7 @@ _LOCATOR_SIGNATURE = b"PK\x06\x07"
 _WIDE = struct.Struct("<4sQ2H2L4Q")  # signature, length of the rest, versions, two disks, two counts, size, offset
 _WIDE_SIGNATURE = b"PK\x06\x06"
 _MAX_COMMENT = 0xFFFF
-_CENTRAL_SIGNATURE = b"PK\x01\x02"
+_LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def find_directory(volume: Volume, findings: Findings) -> CentralDirectory:
         findings.add("zip-directory-size", f"Central directory is longer than 512 MiB: {size:,} bytes")
     if offset + size != end:
         shift = end - size - offset
-        if shift > 0 and volume.read_at(4, offset + shift) == _CENTRAL_SIGNATURE:
+        if shift > 0 and volume.read_at(4, shift) == _LOCAL_SIGNATURE:
             prefix(findings, shift)
         else:
             findings.add("zip-end-record", "Central directory is not where the end record says")

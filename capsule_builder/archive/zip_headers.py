@@ -86,6 +86,7 @@ def central_headers(volume: Volume, directory: CentralDirectory, findings: Findi
     if count != directory.count:
         message = "Central directory has another number of entries than the end record says"
         findings.add("zip-count", f"{message}: {directory.count:,}")
+        findings.check()
 
 
 def _central(fields: tuple[int, ...], texts: bytes) -> Central:
