@@ -37,7 +37,9 @@ class LinkageWatch:
     def __init__(self, content: Content) -> None:
         """``content`` is about to be read."""
         self._fd: int | None = getattr(content, "fd", None)
-        self._spool: IO[bytes] | None = None if self._fd is not None else tempfile.SpooledTemporaryFile(_IN_MEMORY)
+        self._spool: IO[bytes] | None = None
+        if self._fd is None:
+            self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115, finish closes it
 
     def feed(self, piece: bytes) -> None:
         """Takes the next bytes of the content."""

@@ -175,11 +175,14 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
 
 
 def is_dropped(path: str, info: str) -> bool:
-    """Whether a file is left out of every capsule: bytecode, and what tells of the installation in ``info``."""
+    """Whether a file is left out of every capsule: caches, and what tells of the installation in ``info``.
+
+    Installers take nothing of a wheel's ``__pycache__`` either, whatever it is.
+    """
     where, _, name = path.rpartition("/")
     if where == info and name in _NOT_KEPT:
         return True
-    return "/__pycache__/" in f"/{where}/" and name.endswith((".pyc", ".pyo"))
+    return "/__pycache__/" in f"/{where}/"
 
 
 def _is_module(path: str, layout: Layout) -> bool:
