@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
 from capsule_builder.archive.zip import ZipReader
-from capsule_builder.entries import Bytes, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.params import Arguments
 from capsule_builder.paths import raw, shown
 from capsule_builder.patterns import Patterns
-from capsule_builder.python.layout import INTERPRETER, Layout
-from capsule_builder.python.package import plan
+from capsule_builder.python.layout import Layout
+from capsule_builder.python.package import Origin, plan
 from capsule_builder.python.wheel import read_wheel
 from capsule_builder.requirements import Distribution, Requirements, Target, read_requirements, verify
 from capsule_builder.requirements.mismatch import mismatch
-from capsule_builder.sources.files import open_regular
+from capsule_builder.sources.files import OpenFile, open_regular
 
 if TYPE_CHECKING:
     from capsule_builder.python.bytecode import Compiler
-    from capsule_builder.python.interpreter import Plan
 
 Write = Callable[..., None]
 """Packs entries into the layer that the arguments name; ``verified`` as in ``write_layer``."""
@@ -71,7 +69,7 @@ def base(arguments: Arguments, write: Write, say: Say) -> None:
         raise CapsuleError(report.problems())
     notes = [f"NOTE: {note}" for note in report.notes]
     if verified and report.passengers:
-        notes.append(f"NOTE: Wheels that nothing requires: {', '.join(report.passengers)}")
+        notes.append(f"NOTE: Required by nothing: {', '.join(report.passengers)}")
     if notes:
         say("\n".join(notes))
     write(Layout(target.python).base_entries("--bundled" in arguments.options), verified=verified)
@@ -81,21 +79,15 @@ def interpreter(arguments: Arguments, write: Write, say: Say) -> None:
     """Packs an interpreter.
 
     Raises:
-        CapsuleError: it is not whole, would not run elsewhere, or is not for the target.
+        CapsuleError: it is another Python, is not whole, or would not run elsewhere.
     """
-    from capsule_builder.python.interpreter import bundle
+    from capsule_builder.python.bundled import Bundled
 
-    target = _target(arguments)
-    files = _below_root(arguments, target.python)
-
-    def read(path: str) -> bytes:
-        with open(raw(files[path]), "rb") as file:
-            return file.read()
-
-    found = bundle(files, {}, read, target.python)
+    python = _target(arguments).python
+    found = Bundled(_Files(_below_root(arguments, python)), python)
     for warning in found.warnings:
         say(f"WARNING: {warning}")
-    write(_interpreter_entries(found, files, Patterns(arguments.options["--executable"])))
+    write(found.entries(Patterns(arguments.options["--executable"])))
 
 
 def _target(arguments: Arguments) -> Target:
@@ -141,23 +133,33 @@ def _below_root(arguments: Arguments, python: str) -> dict[str, str]:
     return {path.removeprefix(root): file for path, file in files.items() if path.startswith(root)}
 
 
-def _interpreter_entries(found: Plan, files: dict[str, str], executables: Patterns) -> Iterator[Entry]:
-    for path in sorted([*found.files, *found.links]):
-        place = f"{INTERPRETER}/{path}"
-        if path in found.links:
-            yield Symlink(place, found.links[path])
-            continue
-        data = found.files[path]
-        if data is not None:
-            named = executables.match(place)
-            yield File(place, named, Bytes(data), named)
-            continue
-        content = open_regular(raw(files[path]), place, follow=True)
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """A file of an interpreter, to be opened when it is wanted; in a sandbox it is a link."""
+
+    file: str
+    path: str
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenFile]:
+        content = open_regular(raw(self.file), self.path, follow=True)
         try:
-            named = not content.program and executables.match(place)
-            yield File(place, content.program or named, content, named)
+            yield content
         finally:
             os.close(content.fd)
+
+
+class _Files:
+    """The files that an action gets, as a tree; it gets no links."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.label = "interpreter"
+        self.files = frozenset(files)
+        self.links: dict[str, str] = {}
+        self._files = files
+
+    def origin(self, path: str) -> Origin:
+        return _Origin(self._files[path], path)
 
 
 def _requirements(arguments: Arguments) -> tuple[Requirements, list[str]]:
@@ -184,4 +186,4 @@ def _named_in_bazel(problem: Problem) -> Problem:
     """An action sees the files that are named to it, and no others."""
     if problem.code != "requirements-missing":
         return problem
-    return dataclasses.replace(problem, remedy="Name it in requirements_includes too.")
+    return replace(problem, remedy="Name it in requirements_includes too.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import subprocess
@@ -100,7 +101,8 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
 
 IMPORTED_BY_ACTIONS = r"""
 import sys
-from capsule_builder import action, capsule, stamp
+from capsule_builder import action, capsule, python_action, stamp
+from capsule_builder.python import bundled, bytecode
 from capsule_builder.manifest import executable_patterns, load
 load(b"name: a\nversion: 1.0.0\nentrypoint: b\nexecutables: [c]\n", "capsule.yml")
 try:
@@ -118,8 +120,23 @@ def test_actions_get_what_they_import_and_nothing_else() -> None:
     names = {path.relative_to(REPOSITORY / "capsule_builder").as_posix() for path in sources}
     given = {name for name in names - left_out if not name.startswith("cli/")}
     ran = subprocess.run([sys.executable, "-c", IMPORTED_BY_ACTIONS], check=True, stdout=subprocess.PIPE, text=True)
-    imported = set()
+    imported = {"python/compile_worker.py"}  # run by the Python that compiles
     for module in ran.stdout.split():
         path = "/".join(module.split(".")[1:])
         imported.add(f"{path}.py" if f"{path}.py" in names else f"{path}/__init__.py".removeprefix("/"))
     assert imported == given
+
+
+def test_a_plain_layer_imports_nothing_of_python_environments(tmp_path: pathlib.Path) -> None:
+    program = """
+import sys
+from capsule_builder.action import main
+outputs = ("--fragment", "f", "--contents", "c", "--index", "i")
+assert main(["layer", *outputs, "--level=6", "--executable=*.sh"]) == 0
+print(*sorted({name.split(".")[0] for name in sys.modules} & {"installer", "packaging"}))
+print(*sorted(name for name in sys.modules if name.startswith(("capsule_builder.python", "capsule_builder.requirements"))))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    assert ran.stdout == "\n\n"
