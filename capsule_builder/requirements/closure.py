@@ -13,6 +13,7 @@ from capsule_builder.requirements.distributions import Distribution
 from capsule_builder.requirements.lines import Line, Note, Requirements
 from capsule_builder.requirements.mismatch import mismatch
 from capsule_builder.requirements.origins import differs
+from capsule_builder.requirements.references import MAX_TEXT
 from capsule_builder.requirements.report import Failure, Report
 from capsule_builder.requirements.target import Target
 from capsule_builder.requirements.walk import Edge, Walk
@@ -116,7 +117,7 @@ class _Verification:
         if distribution.sha256 is None or not self.requirements.is_hashed:
             return
         called, known = f"{distribution.name} {distribution.version}", f"sha256:{distribution.sha256.lower()}"
-        locked = [line for line in self.locked(edge.name) if line.hashes]
+        locked = [line for line in self.locked(edge.name) if line.locks]
         if not locked:
             self.fail(
                 "requirement-unhashed",
@@ -125,8 +126,8 @@ class _Verification:
                 "When one requirement has --hash, all that is required must. Lock all of them anew.",
             )
         for line in locked:
-            if known not in line.hashes:
-                has_sha256 = any(value.startswith("sha256:") for value in line.hashes)
+            if known not in line.locks:
+                has_sha256 = any(value.startswith("sha256:") for value in line.locks)
                 self.failures.append(
                     Failure(
                         "requirement-hash",
@@ -162,9 +163,9 @@ class _Verification:
         if not text:
             return
         try:
-            specifier = SpecifierSet(text)
+            specifier = SpecifierSet(text if len(text) <= MAX_TEXT else "(too long)")
         except InvalidSpecifier:
-            message = f"{called} requires Python {shown(text)}, which no standard reads: it is passed over"
+            message = f"{called} requires Python {shown(text[:80])}, which no standard reads: it is passed over"
             self.notes.append(Note("dependency-legacy", message))
             return
         python = self.target.python
@@ -189,10 +190,11 @@ class _Verification:
     def note_origins(self) -> None:
         unknown = [name for name in self.reached if self.found[name][0].sha256 is None]
         if unknown and self.requirements.is_hashed:
+            count = f"{len(unknown)} distribution{'' if len(unknown) == 1 else 's'}"
             self.notes.append(
                 Note(
                     "origin-unproven",
-                    f"origin unproven: the hashes of {len(unknown)} distributions cannot be compared,"
+                    f"origin unproven: hashes cannot be compared for {count},"
                     " because what is installed does not keep its wheel's",
                 )
             )

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from packaging.metadata import parse_email
 from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
@@ -51,10 +51,10 @@ class Distribution:
             object.__setattr__(self, "extras", tuple(sorted({canonicalize_name(extra) for extra in self.extras})))
         try:
             Version(self.version)
-        except InvalidVersion as error:
+        except ValueError as error:  # InvalidVersion, or a number of thousands of digits
             raise refusal(
                 "distribution-version",
-                f"{called}: not a version: {shown(self.version) or '(empty)'}",
+                f"{called}: not a version: {shown(self.version[:80]) or '(empty)'}",
                 "Versions follow PEP 440. Build the distribution anew with a version such as 1.0.",
             ) from error
 

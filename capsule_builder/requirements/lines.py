@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from capsule_builder.requirements.references import fragment_hashes
+
 
 @dataclass(frozen=True)
 class Line:
     """One requirement, or one constraint, of a requirements file.
 
     ``line`` counts from 1; continued lines count as their first. ``text`` is the requirement without options.
-    ``hashes`` are ``algorithm:hex``, from ``--hash`` and from a URL's fragment.
+    ``hashes`` are those of ``--hash``, as ``algorithm:hex``.
     """
 
     file: str
@@ -27,6 +29,11 @@ class Line:
     def name(self) -> str:
         """The normalised name (PEP 503)."""
         return canonicalize_name(self.requirement.name)
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """All hashes that it allows: those of ``--hash``, and the one in its URL's fragment."""
+        return (*self.hashes, *fragment_hashes(self.requirement.url))
 
     @property
     def is_pinned(self) -> bool:
@@ -80,7 +87,7 @@ class Requirements:
 
     @property
     def is_hashed(self) -> bool:
-        """Whether everything must be locked by hash: pip's rule, as soon as one line has a hash."""
+        """Whether everything must be locked by hash: pip's rule, as soon as one line has ``--hash``."""
         return any(line.hashes for line in self.lines) or self.has("--require-hashes")
 
     def has(self, option: str) -> bool:

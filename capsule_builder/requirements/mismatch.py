@@ -46,7 +46,7 @@ def _of(tag: Tag, target: Target) -> tuple[int, Mismatch]:
 
 
 def _python(tag: Tag, target: Target) -> str | None:
-    found = re.fullmatch(r"(cp|py|pp)(\d)(\d*)", tag.interpreter)
+    found = re.fullmatch(r"(cp|py|pp)([0-9])([0-9]{0,3})", tag.interpreter)
     if not found:
         return f"is for another Python ({tag.interpreter})"
     kind, major, minor = found[1], int(found[2]), int(found[3] or 0)

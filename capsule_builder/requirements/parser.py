@@ -10,7 +10,7 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 from capsule_builder.requirements.dialect import OF_A_LINE, VARIABLE, decode, logical_lines, split_options
 from capsule_builder.requirements.lines import Line, Note, Option, Requirements
-from capsule_builder.requirements.references import fragment_hashes, read_requirement
+from capsule_builder.requirements.references import read_requirement
 
 Read = Callable[[str], bytes]
 
@@ -159,8 +159,7 @@ class _Reader:
                 f"Constrain {requirement.name} alone, and ask for its extras in the requirements.",
             )
         if len(self.problems) == before:
-            found = (*hashes, *fragment_hashes(requirement.url))
-            self.lines.append(Line(file, number, text, requirement, found, is_constraint))
+            self.lines.append(Line(file, number, text, requirement, tuple(hashes), is_constraint))
 
     def _record(self, file: str, number: int, name: str, value: str) -> None:
         self.options.append(Option(file, number, name, value))

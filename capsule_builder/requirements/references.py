@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
+
+MAX_TEXT = 4096
+"""The longest requirement, in characters: far above real ones, and below what Python's own limits trip over."""
 
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?)\s*@\s*(\S.*)")
 _BARE = re.compile(r"[a-z][a-z0-9+.-]*://|file:|\.|[^;]*/|[^;]*\.(?:whl|zip|tar\.\w+|tgz)\s*(?:\[|;|$)", re.I)
@@ -35,12 +38,12 @@ def read_requirement(text: str) -> Requirement:
 
 def _checked(spelled: str, text: str) -> Requirement:
     try:
-        requirement = Requirement(spelled)
+        requirement = _parsed(spelled)
     except InvalidRequirement as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise refusal(
             "requirement-invalid",
-            f"not a requirement: {shown(text)} ({shown(reason)})",
+            f"not a requirement: {shown(text[:200])} ({shown(reason)})",
             "A backslash joins lines only at the very end of one."
             if text.endswith("\\")
             else "Write it as in name[extra]>=1.0,<2; python_version < '3.12'.",
@@ -49,6 +52,15 @@ def _checked(spelled: str, text: str) -> Requirement:
     if file and file.name != canonicalize_name(requirement.name):
         raise refusal("requirement-invalid", f"{requirement.name} is not in the wheel that it names: {shown(text)}")
     return requirement
+
+
+def _parsed(text: str) -> Requirement:
+    if len(text) > MAX_TEXT:
+        raise InvalidRequirement(f"it is longer than {MAX_TEXT:,} characters")
+    try:
+        return Requirement(text)
+    except RecursionError as error:
+        raise InvalidRequirement("its marker is nested too deep") from error
 
 
 def _bare(text: str) -> Requirement:
@@ -72,7 +84,7 @@ def _split_marker(text: str) -> tuple[str, str]:
     for found in re.finditer(";", text):
         try:
             marker = Marker(text[found.end() :].strip())
-        except InvalidMarker:
+        except (InvalidMarker, RecursionError):
             continue
         return text[: found.start()].strip(), f" ; {marker}"
     return text.strip(), ""
@@ -91,7 +103,7 @@ def wheel_of(url: str | None) -> NamedWheel | None:
     try:
         file = urllib.parse.unquote(urllib.parse.urlsplit(url or "").path).rpartition("/")[2]
         name, version, _, _ = parse_wheel_filename(file)
-    except (InvalidWheelFilename, ValueError):
+    except ValueError:  # not a URL, not a wheel's name, or a version of thousands of digits
         return None
     return NamedWheel(name, version, file)
 
@@ -112,13 +124,13 @@ def read_dependency(text: str) -> tuple[Requirement | None, bool]:
     Of those the name, the extras and the marker are kept and the versions dropped; None when there is not even a name.
     """
     try:
-        return Requirement(text), False
+        return _parsed(text), False
     except InvalidRequirement:
         pass
     found = _LEGACY.fullmatch(text)
     if not found:
         return None, True
     try:
-        return Requirement(f"{found[1]}{found[2] or ''}{' ; ' + found[3] if found[3] else ''}"), True
+        return _parsed(f"{found[1]}{found[2] or ''}{' ; ' + found[3] if found[3] else ''}"), True
     except InvalidRequirement:
         return None, True

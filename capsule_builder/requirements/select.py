@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import (
-    InvalidSdistFilename,
     InvalidWheelFilename,
     parse_sdist_filename,
     parse_wheel_filename,
@@ -28,6 +27,7 @@ from capsule_builder.requirements.target import Target
 from capsule_builder.requirements.walk import Edge, Walk
 
 _SDISTS = (".tar.gz", ".zip")
+_RENAME = "Give it back the name that it was built with."
 _BUILD = "Build a wheel of it for the target (pip wheel) and put that in the folder."
 
 
@@ -92,7 +92,7 @@ class _House:
             elif file.endswith(_SDISTS):
                 try:
                     name, version = parse_sdist_filename(file)
-                except InvalidSdistFilename:
+                except ValueError:
                     continue  # another archive, or an old spelling: it could not be used either way
                 self.sdists[name].append((version, file))
         for wheels in self.wheels.values():
@@ -101,9 +101,9 @@ class _House:
     def _add(self, file: str) -> None:
         try:
             name, version, build, parsed = parse_wheel_filename(file)
-        except InvalidWheelFilename as error:
-            reason = shown(str(error).partition(":")[0])
-            self.refuse("wheel-name", f"{shown(file)}: {reason}", "Give it back the name that it was built with.")
+        except ValueError as error:  # InvalidWheelFilename, or a number of thousands of digits
+            reason = str(error).partition(":")[0] if isinstance(error, InvalidWheelFilename) else "Invalid number"
+            self.refuse("wheel-name", f"{shown(file[:255])}: {shown(reason)}", _RENAME)
             return
         tags = tuple(sorted(str(tag) for tag in parsed))
         self.wheels[name].append(_Wheel(file, name, version, build or (-1, ""), tags, self.target.rank(tags)))
@@ -199,7 +199,7 @@ class _Choice:
 
     def unlocked(self, wheel: _Wheel, lines: list[Line], named: set[str]) -> str | None:
         """Why a wheel is not the one that lines with hashes or URLs mean; its hash is asked for only if one counts."""
-        locks = [line.hashes for line in lines if line.hashes]
+        locks = [line.locks for line in lines if line.locks]
         if locks:
             known = f"sha256:{self.hashes(wheel.file).lower()}"
             return None if all(known in lock for lock in locks) else "has a hash that is not in the lock"

@@ -21,7 +21,7 @@ _OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _ANY_GLIBC = 99
 _MAX_TAGS = 1000  # a wheel's compressed tags; real ones have a dozen, a hostile name could have millions
 _PLATFORM = re.compile(
-    rf"(?:(?P<libc>manylinux_2|musllinux_1)_(?P<minor>\d{{1,2}})|(?P<old>manylinux(?:1|2010|2014))|linux)"
+    rf"(?:(?P<libc>manylinux_2|musllinux_1)_(?P<minor>[0-9]{{1,2}})|(?P<old>manylinux(?:1|2010|2014))|linux)"
     rf"_(?P<arch>{'|'.join(ARCHITECTURES)})"
 )
 
@@ -79,7 +79,7 @@ class Target:
 
     def __post_init__(self) -> None:
         problems = []
-        if not re.fullmatch(r"3\.(?:0|[1-9]\d?)", self.python):
+        if not re.fullmatch(r"3\.(?:0|[1-9][0-9]?)", self.python):
             problems.append(
                 Problem(
                     "target-python",
@@ -145,7 +145,7 @@ class Target:
         0, 99, and each that it names (``X.Y.Z``) with its neighbours: between these nothing changes.
         """
         found = {0, 99}
-        for named in re.findall(rf"(?<![\d.]){re.escape(self.python)}\.(\d{{1,4}})(?!\d)", text):
+        for named in re.findall(rf"(?<![\d.]){re.escape(self.python)}\.([0-9]{{1,4}})(?!\d)", text):
             found |= {max(int(named) - 1, 0), int(named), int(named) + 1}
         return sorted(found)
 

@@ -92,7 +92,7 @@ class Walk:
                 requirement, is_legacy = read_dependency(text)
                 if is_legacy:
                     self._note_legacy(distribution, text, requirement)
-                label = f"{shown(text)} of {distribution.name} {distribution.version}"
+                label = f"{shown(text[:200])} of {distribution.name} {distribution.version}"
                 if requirement and self._holds(requirement, fresh, edge.line, label):
                     done.add((edge.name, place))
                     queue.append(Edge(requirement, (*edge.path, _part(requirement)), edge.line))
@@ -119,7 +119,9 @@ class Walk:
 
     def _note_legacy(self, distribution: Distribution, text: str, requirement: Requirement | None) -> None:
         rest = f"only that {requirement.name} is there is checked" if requirement else "it is passed over"
-        message = f"{distribution.name} {distribution.version} requires {shown(text)}, which no standard reads: {rest}"
+        message = (
+            f"{distribution.name} {distribution.version} requires {shown(text[:200])}, which no standard reads: {rest}"
+        )
         self._notes.setdefault(Note("dependency-legacy", message))
 
     def _note(self, code: str, message: str, line: Line) -> None:

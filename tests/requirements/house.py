@@ -78,25 +78,25 @@ def uv_accepts(house: Path, requirements: Path, target: Target, cache: Path) -> 
     """Whether uv would install the requirements from the house alone, for ``target``."""
     libc = target.platform.removesuffix("_x86_64")
     return _run(
-        [uv.find_uv_bin(), "pip", "install", "--dry-run", "--no-config", "--offline", "--no-index"]
-        + ["--prerelease", "allow", "--no-build", "--cache-dir", str(cache), "--python", sys.executable]
-        + ["--python-version", target.python, "--python-platform", f"x86_64-{libc}"]
-        + ["--target", str(house / "empty"), "--find-links", str(house), "-r", requirements.name],
-        requirements.parent,
+        f"{uv.find_uv_bin()} pip install --dry-run --no-config --offline --no-index --prerelease allow --no-build",
+        f"--cache-dir {cache} --python {sys.executable}",
+        f"--python-version {target.python} --python-platform x86_64-{libc}",
+        f"--target {house / 'empty'} --find-links {house} -r {requirements.name}",
+        folder=requirements.parent,
     )
 
 
 def pip_accepts(house: Path, requirements: Path, target: Target, cache: Path) -> tuple[bool, str]:
     """Whether pip would install them; it answers for the interpreter that runs it alone."""
     return _run(
-        [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install", "--dry-run"]
-        + ["--no-index", "--pre", "--no-cache-dir", "--target", str(house / "empty"), "--find-links", str(house)]
-        + ["-r", requirements.name],
-        requirements.parent,
+        f"{sys.executable} -m pip --isolated --disable-pip-version-check install --dry-run --no-index --pre",
+        f"--no-cache-dir --target {house / 'empty'} --find-links {house} -r {requirements.name}",
+        folder=requirements.parent,
     )
 
 
-def _run(command: list[str], folder: Path) -> tuple[bool, str]:
+def _run(*options: str, folder: Path) -> tuple[bool, str]:
+    command = " ".join(options).split()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
     ran = subprocess.run(
         command, cwd=folder, env={**clean, "PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ Provides-Extra: jinja2
 
 Name: not this
 """
-WHEEL = b"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: false\nTag: cp311-cp311-manylinux_2_17_x86_64\nTag: py3-none-any\n"
+WHEEL = b"Wheel-Version: 1.0\nTag: cp311-cp311-manylinux_2_17_x86_64\nRoot-Is-Purelib: false\nTag: py3-none-any\n"
 
 
 def test_metadata_becomes_a_distribution() -> None:
@@ -62,6 +62,10 @@ def refused(metadata: bytes) -> str:
         (b"\xff\xfe\x00", "distribution-metadata x.dist-info: its METADATA is without Name and Version"),
         (b"Name: a\nName: b\nVersion: 1\n", "distribution-metadata x.dist-info: its METADATA is without Name"),
         (b"Name: a b\nVersion: 1\n", "distribution-name x.dist-info: not a distribution's name: a b"),
+        (
+            b"Name: a\nVersion: " + b"1" * 5000,
+            f"distribution-version x.dist-info: not a version: {'1' * 80}",
+        ),
         (b"Name: a\nVersion: 2004d-x\n", "distribution-version x.dist-info: not a version: 2004d-x"),
     ],
 )

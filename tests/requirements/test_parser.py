@@ -35,6 +35,10 @@ def refused(*lines: str, **others: str) -> list[tuple[str, str]]:
         ("a[x==1", "requirement-invalid"),
         ("a==1.0 \\ ", "requirement-invalid"),
         ("a @ https://example.com/b-1-py3-none-any.whl", "requirement-invalid"),
+        ("a==" + "1" * 5000, "requirement-invalid"),
+        ("a; " + "(" * 900 + "os_name=='x'" + ")" * 900, "requirement-invalid"),
+        ("a @ x:y; " + "(" * 900 + "os_name=='x'" + ")" * 900, "requirement-invalid"),
+        (f"./a-{'1' * 5000}-py3-none-any.whl", "requirement-source"),
         ("-e .", "requirement-editable"),
         ("--editable=git+https://example.com/r#egg=a", "requirement-editable"),
         (".", "requirement-source"),
@@ -202,7 +206,7 @@ def test_lines_know_where_they_stand() -> None:
         ("requirements.txt", 9, "d", False),
     ]
     assert found.lines[0].hashes == (f"sha256:{SHA}", f"sha512:{SHA * 2}")
-    assert found.lines[3].hashes == (f"sha256:{SHA}",)
+    assert (found.lines[3].hashes, found.lines[3].locks) == ((), (f"sha256:{SHA}",))
     assert found.is_hashed
     assert [line.name for line in found.constraints] == ["e"]
 
@@ -227,8 +231,15 @@ def test_an_empty_file_asks_for_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("line", "pinned"),
-    [("a==1", True), ("a===1", True), ("a==1.*", False), ("a~=1.0", False), ("a", False), ("a>=1,==1.5", True)]
-    + [(f"a @ {URL}", True)],
+    [
+        ("a==1", True),
+        ("a===1", True),
+        ("a>=1,==1.5", True),
+        (f"a @ {URL}", True),
+        ("a==1.*", False),
+        ("a~=1.0", False),
+        ("a", False),
+    ],
 )
 def test_what_a_pin_is(line: str, pinned: bool) -> None:
     assert text(line).lines[0].is_pinned is pinned

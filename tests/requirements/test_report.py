@@ -6,6 +6,8 @@ from capsule_builder.requirements import Requirements, Target, verify
 from tests.requirements.house import HERE, dist, read
 
 FILES = {"app/all.txt": b"-c limits.txt\n\na==1\nz>=0\n", "app/limits.txt": b"b<2\n"}
+TOO_NEW = "needs glibc 2.34, and the target is manylinux_2_28_x86_64"
+NEWER = "Use --platform manylinux_2_34_x86_64 if every host has glibc 2.34 or later, or get a wheel for an older one."
 THERE = [
     dist("a", "1", "b[x]>=1", extras=[]),
     dist("b", "2", "c<2; extra == 'x'", extras=["x"]),
@@ -21,9 +23,8 @@ def test_the_report_for_people() -> None:
         "  Lock a version that does, or change the constraint.",
         "c 2.0 does not satisfy c<2 (a -> b[x] -> c, app/all.txt:3)",
         "  Lock a version of c that does, or change what requires it.",
-        "c 2.0 does not run on the target: it needs glibc 2.34, and the target is manylinux_2_28_x86_64"
-        " (a -> b[x] -> c, app/all.txt:3)",
-        "  Use --platform manylinux_2_34_x86_64 if every host has glibc 2.34 or later, or get a wheel for an older one.",
+        f"c 2.0 does not run on the target: it {TOO_NEW} (a -> b[x] -> c, app/all.txt:3)",
+        f"  {NEWER}",
         "pip 23 needs Python <3, and the target is Python 3.11 (pip)",
         "  Lock a version that supports Python 3.11.",
         "note: app/all.txt:4: z>=0 names no exact version",

@@ -41,6 +41,8 @@ def said(selection: Selection) -> list[tuple[str, str]]:
     return [(problem.code, problem.message) for problem in selection.problems]
 
 
+FOR_MACOS = "a-1-cp311-cp311-macosx_14_0_arm64.whl is for macOS (macosx_14_0_arm64)"
+FOR_WINDOWS = "a-1-cp310-cp310-win_amd64.whl is for CPython 3.10 (cp310) and is for Windows (win_amd64)"
 ANY, LINUX = "py3-none-any.whl", "cp311-cp311-manylinux_2_28_x86_64.whl"
 
 
@@ -124,9 +126,7 @@ def test_hashes_choose_and_are_asked_for_only_then() -> None:
             ["a-1-cp310-cp310-win_amd64.whl", "a-1-cp311-cp311-macosx_14_0_arm64.whl", f"a-2-{ANY}"],
             "a==1",
             "wheel-tags",
-            "a: no wheel fits the target: a-1-cp311-cp311-macosx_14_0_arm64.whl is for macOS (macosx_14_0_arm64);"
-            " a-1-cp310-cp310-win_amd64.whl is for CPython 3.10 (cp310) and is for Windows (win_amd64)"
-            " (a, requirements.txt:1)",
+            f"a: no wheel fits the target: {FOR_MACOS}; {FOR_WINDOWS} (a, requirements.txt:1)",
         ),
         (
             ["a-1.tar.gz", f"b-1-{ANY}"],
@@ -179,6 +179,12 @@ def test_all_problems_at_once_with_the_way_to_each() -> None:
         ("wheel-sdist", "c: there is only source: c-1.tar.gz (a -> c, requirements.txt:1)"),
     ]
     assert found.chosen == [house[0]]
+
+
+def test_names_that_no_file_system_could_hold() -> None:
+    many = "1" * 5000
+    found = chosen([f"a-{many}-{ANY}", f"b-1-{many}-{ANY}", f"c-{many}.tar.gz", f"d-1-cp3{many}-none-any.whl"], None)
+    assert [code for code, _ in said(found)] == ["wheel-name", "wheel-name", "wheel-tags"]
 
 
 def test_a_missing_name_is_told_once() -> None:

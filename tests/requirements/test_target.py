@@ -126,7 +126,9 @@ def test_a_wheel_with_millions_of_tags_is_not_unrolled() -> None:
     assert not Target().fits([f"{many}-{many}-{many}"])
 
 
-@pytest.mark.parametrize("python", ["", "3", "3.11.4", "2.7", "4.0", "3.011", "3.x", "python3.11", "3.11 ", "3.111"])
+@pytest.mark.parametrize(
+    "python", ["", "3", "3.11.4", "2.7", "4.0", "3.011", "3.x", "python3.11", "3.11 ", "3.111", "3.１１"]
+)
 def test_a_python_that_is_none(python: str) -> None:
     with pytest.raises(CapsuleError) as caught:
         Target.parse(python, GLIBC)
@@ -135,8 +137,18 @@ def test_a_python_that_is_none(python: str) -> None:
 
 @pytest.mark.parametrize(
     "platform",
-    ["", "linux", "win_amd64", "macosx_14_0_arm64", "manylinux_2_28", "manylinux_3_1_x86_64", "manylinux_2_28_vax"]
-    + ["manylinux2015_x86_64", "any", "manylinux_2_280_x86_64", "musllinux_2_1_x86_64", "MANYLINUX_2_28_X86_64"],
+    [
+        *(
+            "",
+            "linux",
+            "win_amd64",
+            "macosx_14_0_arm64",
+            "manylinux_2_28",
+            "manylinux_3_1_x86_64",
+            "manylinux_2_28_vax",
+        ),
+        *("manylinux2015_x86_64", "any", "manylinux_2_280_x86_64", "musllinux_2_1_x86_64", "MANYLINUX_2_28_X86_64"),
+    ],
 )
 def test_a_platform_that_is_none(platform: str) -> None:
     with pytest.raises(CapsuleError) as caught:
