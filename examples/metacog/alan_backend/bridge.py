@@ -28,7 +28,7 @@ class Bridge:
             # A kept connection could be one that the core, about to be replaced, is closing just now.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
-        self._streams: set[asyncio.Task[None] | None] = set()
+        self._streams: set[asyncio.Task[object]] = set()
         self._silent: set[WebSocket] = set()
         self._stopping = False
 
@@ -55,6 +55,7 @@ class Bridge:
         _check_origin(client)
         await client.accept()
         task = asyncio.current_task()
+        assert task is not None  # whatever runs in the loop is a task's
         self._streams.add(task)
         try:
             with suppress(WebSocketDisconnect):

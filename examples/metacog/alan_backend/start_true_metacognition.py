@@ -15,7 +15,8 @@ from pydantic import ValidationError  # noqa: E402
 from alan_backend import server, settings  # noqa: E402
 from alan_backend.core import Core, create_app  # noqa: E402
 from alan_backend.reflection import load_mirror  # noqa: E402
-from alan_backend.store import Store, StoreError  # noqa: E402
+from alan_backend.segments import StoreError  # noqa: E402
+from alan_backend.store import Store  # noqa: E402
 from alan_backend.token_bucket import TokenBucket  # noqa: E402
 
 
