@@ -225,6 +225,11 @@ def test_options_are_recorded() -> None:
     assert str(found.notes[0]).startswith("requirements.txt:3: --config-settings is not followed")
 
 
+def test_a_file_that_is_named_twice_is_read_once_for_each_purpose() -> None:
+    found = text("-r x.txt", "-c x.txt", "-r ./x.txt", "--constraint=x.txt", x="a==1")
+    assert [(line.name, line.is_constraint) for line in found.lines] == [("a", False), ("a", True)]
+
+
 def test_an_empty_file_asks_for_nothing() -> None:
     assert text("", "# nothing", "  ") == Requirements()
 
