@@ -59,7 +59,11 @@ class Installed:
 
 @dataclass(slots=True)
 class Survey:
-    """The distributions that were found; ``unproven`` are the top-level names of those that have no RECORD."""
+    """The distributions that were found.
+
+    ``unproven`` are names directly in site-packages that most likely belong to those without a RECORD, as far as one
+    can tell.
+    """
 
     distributions: list[Installed] = field(default_factory=list)
     unproven: set[str] = field(default_factory=set)
@@ -91,9 +95,11 @@ def survey(tree: VenvTree, layout: Layout) -> Survey:
 def _dist_info(tree: VenvTree, layout: Layout, top: str, names: set[str], result: Survey) -> None:
     place = f"{layout.site}/{top}"
     missing = [name for name in ("METADATA", "RECORD") if name not in names]
-    if "RECORD" in missing:
-        result.unproven |= _top_level(tree, place, top, names)
+    if any(f"{place}/{name}" in tree.links for name in missing):
+        result.unproven.add(top)  # as uv links into its cache when asked to; links are refused by themselves
+        return
     if missing:
+        result.unproven |= _top_level(tree, place, top, names)
         message = f"{shown(top)}: has no {' and no '.join(missing)}, so nobody knows what belongs to it"
         remedy = f"{AGAIN} (A system's own packages, and conda's, cannot go into a capsule.)"
         raise CapsuleError([Problem("venv-no-record", message, remedy)])
@@ -116,7 +122,11 @@ def _dist_info(tree: VenvTree, layout: Layout, top: str, names: set[str], result
             found.entry_points = scripts.entry_points(read(tree, f"{place}/entry_points.txt"), label)
         except CapsuleError as error:
             result.problems += error.problems
-    _add_rows(found, record.parse(read(tree, f"{place}/RECORD"), label), layout, result.problems)
+    try:
+        _add_rows(found, record.parse(read(tree, f"{place}/RECORD"), label), layout, result.problems)
+    except CapsuleError:
+        result.unproven |= _top_level(tree, place, top, names)
+        raise
 
 
 def _add_rows(found: Installed, rows: Iterable[Row], layout: Layout, problems: list[Problem]) -> None:

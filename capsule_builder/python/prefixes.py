@@ -17,11 +17,11 @@ from capsule_builder.python.venv_config import Value
 
 _TOO_GENERAL = frozenset(["/usr/local", "/opt/tori", "/var/lib", "/usr/lib", "/usr/share", "/usr/bin"])
 _ACTIVATE = re.compile(rb"""VIRTUAL_ENV[= ](?:"(/[^"$\n]*)"|'(/[^'$\n]*)'|(/[^\s"'$;)]*))""")
-_COMMAND = re.compile(r" -m (?:venv|virtualenv)(?: --?\S+)* (/.*)$")
+_COMMAND = re.compile(r" -m (?:venv|virtualenv) (?:.*? )??(/.*)$")
 _SHEBANG = re.compile(rb"#![ \t]*[\"']?(/[^\n]*?)/bin/python[0-9.]*t?(?![^\s\"'])")
 _TRAMPOLINE = re.compile(rb"#!/bin/sh\r?\n(?:#[^\n]*\n)?'''exec' [\"']?(/[^\n\"']*)/bin/[\"']?python")
 _AFTER = re.compile(rb"[A-Za-z0-9_.-]")
-_LONGER = re.compile(rb"/[A-Za-z0-9_.-]+$")
+_LONGER = re.compile(rb"/[A-Za-z0-9_.-]+\Z")
 _LOOKBACK = 256
 
 HEAD_SIZE = 8192
