@@ -6,7 +6,7 @@ import hashlib
 import struct
 import zlib
 
-LARGE, PACK = 1_048_576, 131_072
+LARGE, PACK, COPY = 1_048_576, 131_072, 16_384
 
 
 def executable(data: bytes, named: bool) -> bool:
@@ -100,11 +100,22 @@ def tar_entry(path: str, kind: str, data: bytes) -> bytes:
     return header(path, kind, len(data), "") + data + bytes(-len(data) % 512)
 
 
-def borders(entries: list[tuple[str, str, bytes]]) -> list[bytes]:
-    """Section 4.2: what each member of a fragment inflates to."""
+def stored_blocks(size: int) -> int:
+    """The length of content of ``size`` bytes as a deflate stream of stored blocks (section 8)."""
+    return size + 5 * -(-size // 65_535)
+
+
+def borders(entries: list[tuple[str, str, bytes]], deflated: set[str]) -> list[bytes]:
+    """Section 4.2: what each member of a fragment inflates to; ``deflated`` are the paths that come as streams."""
     members, current = [], b""
     for path, kind, data in sorted(entries, key=lambda entry: entry[0].encode()):
         tar = tar_entry(path, kind, data)
+        if path in deflated and stored_blocks(len(data)) >= COPY:
+            head = header(path, kind, len(data), "")
+            padding = bytes(-len(data) % 512)
+            members += [part for part in (current, head, data, padding) if part]
+            current = b""
+            continue
         if current and len(current) + len(tar) > LARGE:
             members.append(current)
             current = b""

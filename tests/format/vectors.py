@@ -10,12 +10,15 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from capsule_builder import capsule
-from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
+from capsule_builder.entries import Bytes, Content, Deflated, Directory, Entry, File, Symlink
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.manifest import load
 from capsule_builder.modes import is_program
@@ -37,6 +40,10 @@ def text(path: str, content: str) -> dict[str, Any]:
 
 def repeated(path: str, unit: str, size: int) -> dict[str, Any]:
     return {"path": path, "kind": "file", "repeat": unit, "size": size}
+
+
+def deflated(path: str, unit: str, size: int) -> dict[str, Any]:
+    return {**repeated(path, unit, size), "deflated": True}
 
 
 def symlink(path: str, target: str) -> dict[str, Any]:
@@ -110,6 +117,21 @@ VECTORS: dict[str, dict[str, Any]] = {
             ]
         },
     },
+    "copied": {
+        "manifest": manifest("copied"),
+        "layers": {
+            "app": [
+                START,
+                deflated("a/just-not", "not copied", 16_378),
+                deflated("b/just", "copied", 16_379),
+                text("c/small.txt", "in a member of its own, between two that are copied\n"),
+                deflated("d/no-padding", "0123456789abcdef", 64 * 512),
+                deflated("e/large", "fedcba9876543210", 1_100_000),
+                deflated("n" * 101, "pax header", 20_000),
+                text("z.txt", "the last\n"),
+            ]
+        },
+    },
     "layers": {
         "manifest": manifest("layers"),
         "layers": {
@@ -129,6 +151,34 @@ def content(entry: dict[str, Any]) -> bytes:
         unit, size = entry["repeat"].encode(), entry["size"]
         return (unit * (size // len(unit) + 1))[:size]
     return entry["text"].encode()
+
+
+class InStoredBlocks(Deflated):
+    """Content as a ZIP could hold it: the simplest deflate stream there is."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        blocks = [data[start : start + 65_535] for start in range(0, len(data), 65_535)]
+        heads = [struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) for block in blocks]
+        self.stream = b"".join(head + block for head, block in zip(heads, blocks, strict=True))
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def deflated_size(self) -> int:
+        return len(self.stream)
+
+    @property
+    def crc32(self) -> int:
+        return zlib.crc32(self.data)
+
+    def pieces(self) -> Iterator[tuple[bytes, bytes]]:
+        for start in range(0, len(self.stream), 1 << 20):
+            yield self.stream[start : start + (1 << 20)], b""
+        for start in range(0, len(self.data), 1 << 20):
+            yield b"", self.data[start : start + (1 << 20)]
 
 
 def build(tree: dict[str, Any]) -> dict[str, bytes]:
@@ -173,7 +223,8 @@ def _entry(described: dict[str, Any], executables: Patterns) -> Entry:
         return Directory(path)
     data = content(described)
     executable = is_program(data[:64], lambda size, offset: data[offset : offset + size]) or executables.match(path)
-    return File(path, executable, Bytes(data))
+    held: Content = InStoredBlocks(data) if described.get("deflated") else Bytes(data)
+    return File(path, executable, held)
 
 
 def _extracted(archive: bytes, name: str) -> bytes:
