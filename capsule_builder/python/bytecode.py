@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from capsule_builder.python.marshal_form import LAYOUTS, TooDeep, UnknownForm, c
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
 _UNCHECKED = (0b01).to_bytes(4, "little")  # PEP 552: hash-based, and the source is not looked at
+_CODE = "bytecode-interpreter"
 _REMEDY = 'Name the Python that the capsule will run on, or set bytecode to "none".'
 
 
@@ -53,7 +55,7 @@ class Compiler:
             )
         except OSError as error:
             reason = error.strerror or str(error)
-            raise _unsuitable(f"Cannot start {shown(executable)}: {reason}", _REMEDY) from None
+            raise refusal(_CODE, f"Cannot start {shown(executable)}: {reason}", _REMEDY) from None
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("a pipe was asked for")
@@ -69,15 +71,15 @@ class Compiler:
     def _problem(self, implementation: str, version: str, tag: str, abi: str, magic: str) -> Problem | None:
         """Why the Python that says this of itself cannot be used."""
         name, python = shown(self._executable), self._python
-        if not magic:
-            return _problem(f"Not a Python that runs: {name}", _REMEDY)
+        if not re.fullmatch("[0-9a-f]{8}", magic):
+            return _unfit(f"Not a Python that runs: {name}", _REMEDY)
         if implementation != "cpython":
-            return _problem(f"Not CPython but {shown(implementation)}: {name}", _REMEDY)
+            return _unfit(f"Not CPython but {shown(implementation)}: {name}", _REMEDY)
         if version != python:
-            return _problem(f"Not Python {python} but {shown(version)}: {name}", _REMEDY)
+            return _unfit(f"Not Python {python} but {shown(version)}: {name}", _REMEDY)
         if abi or tag != f"cpython-{python.replace('.', '')}":
             what = "free-threaded" if "t" in abi else "a debug build" if "d" in abi else f"of the kind {shown(tag)}"
-            return _problem(f"Python {python} is {what}: {name}", "Name an ordinary build of it.")
+            return _unfit(f"Python {python} is {what}: {name}", "Name an ordinary build of it.")
         return None
 
     def __enter__(self) -> Compiler:
@@ -136,7 +138,8 @@ class Compiler:
     def _died(self) -> CapsuleError:
         status = self._process.wait()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        return _unsuitable(
+        return refusal(
+            _CODE,
             f"{shown(self._executable)} ended {how} while it compiled {shown(self._asked or '')}",
             'Exclude the file, or set bytecode to "none".',
         )
@@ -149,8 +152,8 @@ class Compiler:
         except TooDeep:
             return None
         except UnknownForm as error:
-            raise _unsuitable(
-                f"{shown(self._executable)} writes an unknown kind of bytecode: {error}", _REMEDY
+            raise refusal(
+                _CODE, f"{shown(self._executable)} writes an unknown kind of bytecode: {error}", _REMEDY
             ) from None
 
 
@@ -165,7 +168,7 @@ def find_compiler(python: str, executable: str | None) -> Compiler:
     """
     if python not in LAYOUTS:
         known = f"{min(LAYOUTS, key=_minor)} to {max(LAYOUTS, key=_minor)}"
-        raise _unsuitable(f"No bytecode can be made for Python {shown(python)}: {known} are known", _REMEDY)
+        raise refusal(_CODE, f"No bytecode can be made for Python {shown(python)}: {known} are known", _REMEDY)
     problems: list[Problem] = []
     for candidate in [executable] if executable else _candidates(python):
         try:
@@ -173,7 +176,7 @@ def find_compiler(python: str, executable: str | None) -> Compiler:
         except CapsuleError as error:
             problems += error.problems
     if not problems:
-        problems = [_problem(f"No Python {python} to compile with: there is no python{python} on PATH", _REMEDY)]
+        problems = [_unfit(f"No Python {python} to compile with: there is no python{python} on PATH", _REMEDY)]
     raise CapsuleError(problems)
 
 
@@ -190,9 +193,5 @@ def _minor(python: str) -> int:
     return int(python.split(".")[1])
 
 
-def _problem(message: str, remedy: str) -> Problem:
-    return Problem("bytecode-interpreter", message, remedy)
-
-
-def _unsuitable(message: str, remedy: str) -> CapsuleError:
-    return refusal("bytecode-interpreter", message, remedy)
+def _unfit(message: str, remedy: str) -> Problem:
+    return Problem(_CODE, message, remedy)

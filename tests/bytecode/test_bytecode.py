@@ -194,18 +194,19 @@ def test_what_cannot_compile_is_refused(tmp_path: Path) -> None:
     python = sys.executable
     assert refused(other, python) == [f"Not Python {other} but {HERE}: {python}"]
     assert refused(HERE, "/bin/true") == ["Not a Python that runs: /bin/true"]
+    assert refused(HERE, "/usr/bin/yes") == ["Not a Python that runs: /usr/bin/yes"]
     assert refused(HERE, "/nowhere/python") == ["Cannot start /nowhere/python: No such file or directory"]
     assert refused(HERE, str(tmp_path)) == [f"Cannot start {tmp_path}: Permission denied"]
     assert refused("3.9", None) == ["No bytecode can be made for Python 3.9: 3.10 to 3.14 are known"]
     assert refused("3.99", python) == ["No bytecode can be made for Python 3.99: 3.10 to 3.14 are known"]
     fake = tmp_path / "python"
-    said = claims(fake, "pypy", "3.11", "pypy311", "", "00")
+    said = claims(fake, "pypy", "3.11", "pypy311", "", "f00d0d0a")
     assert refused("3.11", said) == [f"Not CPython but pypy: {fake}"]
-    said = claims(fake, "cpython", "3.13", "cpython-313", "t", "00")
+    said = claims(fake, "cpython", "3.13", "cpython-313", "t", "f00d0d0a")
     assert refused("3.13", said) == [f"Python 3.13 is free-threaded: {fake}"]
-    said = claims(fake, "cpython", "3.11", "cpython-311", "d", "00")
+    said = claims(fake, "cpython", "3.11", "cpython-311", "d", "f00d0d0a")
     assert refused("3.11", said) == [f"Python 3.11 is a debug build: {fake}"]
-    said = claims(fake, "cpython", "3.11", "graal", "", "00")
+    said = claims(fake, "cpython", "3.11", "graal", "", "f00d0d0a")
     assert refused("3.11", said) == [f"Python 3.11 is of the kind graal: {fake}"]
 
 
