@@ -1,1 +1,1 @@
-"""Where entries come from: a directory, or the list of files that a Bazel action gets."""
+"""Where entries come from: a directory, a ZIP, or the list of files that a Bazel action gets."""
