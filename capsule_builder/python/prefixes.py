@@ -16,10 +16,10 @@ from capsule_builder.paths import raw
 from capsule_builder.python.venv_config import Value
 
 _TOO_GENERAL = frozenset(["/usr/local", "/opt/tori", "/var/lib", "/usr/lib", "/usr/share", "/usr/bin"])
-_ACTIVATE = re.compile(rb"""VIRTUAL_ENV[= ](?:"(/[^"$\n]*)"|'(/[^'$\n]*)'|(/[^\s"'$;)]*))""")
+ACTIVATE_VALUE = re.compile(rb"""VIRTUAL_ENV[= ](?:"(/[^"$\n]*)"|'(/[^'$\n]*)'|(/[^\s"'$;)]*))""")
 _COMMAND = re.compile(r" -m (?:venv|virtualenv) (?:.*? )??(/.*)$")
 _SHEBANG = re.compile(rb"#![ \t]*[\"']?(/[^\n]*?)/bin/python[0-9.]*t?(?![^\s\"'])")
-_TRAMPOLINE = re.compile(rb"#!/bin/sh\r?\n(?:#[^\n]*\n)?'''exec' [\"']?(/[^\n\"']*)/bin/[\"']?python")
+TRAMPOLINE = re.compile(rb"#!/bin/sh\r?\n(?:#[^\n]*\n)?'''exec' [\"']?(/[^\n\"']*)/bin/[\"']?python")
 _AFTER = re.compile(rb"[A-Za-z0-9_.-]")
 _LONGER = re.compile(rb"/[A-Za-z0-9_.-]+\Z")
 _LOOKBACK = 256
@@ -45,12 +45,10 @@ def candidates(config: Mapping[str, Value], activates: Iterable[bytes], scripts:
     """
     found: set[str] = set()
     for text in activates:
-        found.update(_decoded(next(filter(None, match))) for match in _ACTIVATE.findall(text))
+        found.update(_decoded(next(filter(None, match))) for match in ACTIVATE_VALUE.findall(text))
     if "command" in config and (made := _COMMAND.search(config["command"].text)):
         found.add(made[1])
-    named = Counter(
-        _decoded(match[1]) for head in scripts if (match := _SHEBANG.match(head) or _TRAMPOLINE.match(head))
-    )
+    named = Counter(_decoded(match[1]) for head in scripts if (match := _SHEBANG.match(head) or TRAMPOLINE.match(head)))
     found.update(prefix for prefix, count in named.items() if count * 2 > named.total())
     return {prefix for prefix in map(posixpath.normpath, found) if is_telling(prefix)}
 
