@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bazel import wheels
 from tests.bazel.harness import REPOSITORY, Bazel
 
 HERE = pathlib.Path(__file__).parent
@@ -29,6 +30,7 @@ def bazel() -> Iterator[Bazel]:
         subprocess.run(["cp", "-a", REPOSITORY / name, root / "rules_capsule"], check=True)
     shutil.rmtree(root / "shop", ignore_errors=True)
     shutil.copytree(HERE / "workspaces" / "shop", root / "shop")
+    wheels.fill(root / "shop" / "environments")
     file = root / "shop" / "WORKSPACE"
     file.write_text(file.read_text().replace("%RULES_CAPSULE%", str(root / "rules_capsule")))
     server = Bazel(root / "shop", root / "output")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from capsule_builder.action import main
+from tests.bazel.harness import REPOSITORY
 
 LAYER = ("layer", "--fragment", "fragment", "--contents", "contents", "--index=index", "--level=6")
 REMEDY = "Builder and rules must be of one release."
@@ -67,3 +71,20 @@ def test_every_pattern_that_matches_nothing_is_refused(capsys: pytest.CaptureFix
         'ERROR: executables: "#x" is a comment and matches nothing',
         '  Write "\\\\#x" if the name begins so.',
     ]
+
+
+def test_more_layers_than_files_may_be_open_are_assembled_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    pathlib.Path("start.sh").write_text("#!/bin/sh\n")
+    pathlib.Path("capsule.yml").write_text("name: many\nversion: 1.0.0\nentrypoint: start.sh\n")
+    assert main([*LAYER, "src\tstart.sh\tstart.sh"]) == 0
+    lines = ["assemble", "--level=6", "--manifest", "capsule.yml"]
+    for output in ("archive", "id", "metadata", "listing", "file-name"):
+        lines += [f"--{output}", output]
+    for number in range(100):
+        lines += ["--layer", f"layer-{number}", "//a:b", "fragment", "contents", "index"]
+    pathlib.Path("params").write_text("\n".join(lines))
+    program = "from capsule_builder.action import main; raise SystemExit(main(['@params']))"
+    limited = ["sh", "-c", 'ulimit -S -n 64 && exec "$@"', "sh", sys.executable, "-c", program]
+    done = subprocess.run(limited, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(pathlib.Path("metadata").read_text())["layers"]) == 100
