@@ -199,9 +199,8 @@ def _inputs(source: Source, manifest_path: str | None, python: PythonOptions, st
     manifest: Manifest | None = None
     manifest_bytes = b""
     tree: Tree | None = None
-    venv_inside = _below(source, python.wish.venv)
     try:
-        tree, unfit = _scan(source, venv_inside)
+        tree, unfit = _scan(source, _below(source, python.wish.venv))
         stack.enter_context(tree)
         problems += unfit
     except CapsuleError as error:
@@ -211,7 +210,7 @@ def _inputs(source: Source, manifest_path: str | None, python: PythonOptions, st
         manifest, found = load(manifest_bytes, label)
         warnings += found
     except CapsuleError as error:
-        problems += error.problems
+        problems[:0] = error.problems
     if not manifest or not tree:
         raise CapsuleError(problems)
 

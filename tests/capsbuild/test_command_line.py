@@ -81,9 +81,10 @@ def test_json_is_one_object_with_the_facts(app: Path, out: Path) -> None:
         "size": len(archive),
         "files": 2,
         "warnings": ["Python entrypoint found but no venv included"],
+        "notes": [],
     }
     assert list(json.loads(ran.out)) == [
-        "id", "short_id", "name", "version", "archive", "archive_sha256", "size", "files", "warnings",
+        "id", "short_id", "name", "version", "archive", "archive_sha256", "size", "files", "warnings", "notes",
     ]  # fmt: skip
     assert ran.err == NO_VENV
 
@@ -189,7 +190,9 @@ def test_python_without_an_environment_is_warned_of(
         app, {"capsule.yml": MANIFEST.replace(b"alan_backend/start.py", entrypoint.encode()), entrypoint: "#!/bin/sh\n"}
     )
     if venv:
-        write(app, {"venv/pyvenv.cfg": ""})
+        write(app, {"venv/pyvenv.cfg": "include-system-site-packages = false\n"})
+        (app / "venv/bin").mkdir()
+        (app / "venv/bin/python3.11").symlink_to("/usr/bin/python3.11")
     assert build(app, out).err == (NO_VENV if warned else "")
 
 
@@ -247,7 +250,11 @@ def test_shared_libraries_take_one_line_however_many_they_are(app: Path, out: Pa
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "the following arguments are required: --from-dir"),
+        ([], "one of the arguments --from-dir --from-zip is required"),
+        (["--from-dir", ".", "--from-zip", "x"], "argument --from-zip: not allowed with argument --from-dir"),
+        (["--from-dir", ".", "--strip-components", "1"], "--strip-components goes with --from-zip"),
+        (["--from-dir", ".", "--wheels", "a", "--venv", "b"], "argument --venv: not allowed with argument --wheels"),
+        (["--from-dir", ".", "--bytecode-python", "x"], "--bytecode-python goes with --bytecode unchecked-hash"),
         (["--from-dir", ".", "--jobs", "0"], "argument --jobs: '0' is not a number from 1 to 64"),
         (["--from-dir", ".", "--jobs", "65"], "argument --jobs: '65' is not a number from 1 to 64"),
         (["--from-dir", ".", "--jobs", "two"], "argument --jobs: 'two' is not a number from 1 to 64"),

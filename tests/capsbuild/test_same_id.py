@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_builder.build import build_from_directory
+from capsule_builder.build import Source, build
 from capsule_builder.paths import path_problem
 from tests.capsbuild.command import MANIFEST, capsbuild, write
 
@@ -114,7 +114,7 @@ def test_unpacked_it_is_what_was_put_in_and_has_the_same_id(
                 continue
             if rng.random() < 0.1:
                 (root / f"link to {len(os.listdir(root))}").symlink_to(path)
-        first = build_from_directory(str(root), str(root / "capsule.yml"), output=f"{name}/1")
+        first = build(Source(str(root)), output=f"{name}/1")
         unpacked = Path(name) / "unpacked"
         unpacked.mkdir()
         subprocess.run(["tar", "xzf", f"{name}/1", "--exclude=./.capsule_*", "-C", unpacked], check=True)
@@ -123,7 +123,7 @@ def test_unpacked_it_is_what_was_put_in_and_has_the_same_id(
         for generated in (".capsule_contents", ".capsule_index", ".capsule_metadata.json"):
             (unpacked / generated).unlink()
         shutil.copy(root / ".capsuleignore", unpacked)
-        second = build_from_directory(str(unpacked), str(unpacked / "capsule.yml"), output=f"{name}/2", jobs=2)
+        second = build(Source(str(unpacked)), output=f"{name}/2", jobs=2)
         assert second.id == first.id
         assert Path(f"{name}/1").read_bytes() == Path(f"{name}/2").read_bytes()
         (unpacked / ".capsuleignore").unlink()

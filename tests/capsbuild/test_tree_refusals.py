@@ -201,11 +201,12 @@ def test_a_name_that_no_capsule_can_hold_is_refused(app: Path, refused: Refused,
 
 def test_reserved_names_are_the_capsules_own_at_the_top_only(app: Path, out: Path) -> None:
     write(app, {"below/.capsule_contents": "", "below/-": "", "-/a": ""})
+    assert capsbuild("--from-dir", app, "--output", out / "app.tar.gz").status == 0
+    shutil.rmtree(app / "-")
+    write(app, {"-": ""})
     assert capsbuild("--from-dir", app, "--output", out / "app.tar.gz").err == (
         "ERROR: " + NAMES["standard input"][1] + "\n"
     )
-    shutil.rmtree(app / "-")
-    assert capsbuild("--from-dir", app, "--output", out / "app.tar.gz").status == 0
 
 
 def test_a_name_of_256_bytes_is_refused(app: Path, refused: Refused) -> None:
