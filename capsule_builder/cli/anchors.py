@@ -36,8 +36,14 @@ exit status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
-    options = _parser().parse_args(argv)
-    report.prepare()
+    try:
+        report.prepare()
+        return _run(_parser().parse_args(argv))
+    except report.Stopped as stopped:
+        report.leave(stopped)
+
+
+def _run(options: argparse.Namespace) -> int:
     listed = True
     anchors: list[Anchor] = []
     count = 0
