@@ -1,5 +1,8 @@
 """Bytecode that depends on the source, its name and the Python alone (PEP 552, unchecked hash-based ``.pyc`` files).
 
+Patch releases of one minor version load each other's bytecode, but a compiler that was mended in between writes other
+bytes for a few files in a thousand: where bytecode is part of a capsule, its ID depends on the exact release.
+
 The Python that will run it compiles, in a process of its own with nothing of the environment; what it answers is put
 in one form here (:mod:`capsule_builder.python.marshal_form`), while it is at the next file.
 """

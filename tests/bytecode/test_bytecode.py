@@ -39,7 +39,7 @@ def compiled(python: str, files: Iterable[tuple[str, bytes]]) -> dict[str, bytes
 
 @every_python
 def test_same_bytes_whatever_the_order_and_the_company(python: str) -> None:
-    files = sources.all_of(60)
+    files = sources.all_of(25)
     together = compiled(python, files)
     assert None not in together.values()
     assert compiled(python, reversed(files)) == together
@@ -49,9 +49,9 @@ def test_same_bytes_whatever_the_order_and_the_company(python: str) -> None:
 
 @every_python
 def test_same_bytes_whatever_the_hash_seed_and_the_process(python: str) -> None:
-    files = sources.all_of(60)
+    files = sources.all_of(25)
     expected = [pyc and pyc[16:] for pyc in compiled(python, files).values()]
-    for seed in (1, 2, 4000):
+    for seed in (1, 4000):
         assert [canonical(data, python) for data in inside(python, files, seed)] == expected
     backwards = inside(python, files[::-1], 5)[::-1]
     assert [canonical(data, python) for data in backwards] == expected
@@ -59,7 +59,7 @@ def test_same_bytes_whatever_the_hash_seed_and_the_process(python: str) -> None:
 
 @every_python
 def test_it_loads_to_what_a_plain_compile_gives(python: str) -> None:
-    files = sources.all_of(60)
+    files = sources.all_of(25)
     pycs = compiled(python, files)
     answers = inside(python, [(path, source, pycs[path]) for path, source in files])
     assert [path for (path, _), same in zip(files, answers, strict=True) if not same] == []
