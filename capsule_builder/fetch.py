@@ -199,27 +199,26 @@ def explain(lock: Lock, target: Target, log: str, absent: Iterable[str]) -> list
 
 
 def _reason(pin: Pin, seen: Iterable[str], target: Target) -> Problem:
-    wheels: list[str] = []
-    sources: list[str] = []
+    wheels, sources = 0, 0
+    tags: list[str] = []
     for file in seen:
         try:
             if not file.endswith(".whl"):
-                if parse_sdist_filename(file) == (pin.name, pin.version):
-                    sources.append(file)
+                sources += parse_sdist_filename(file) == (pin.name, pin.version)
                 continue
-            wheel, version, _, tags = parse_wheel_filename(file)
+            name, version, _, parsed = parse_wheel_filename(file)
         except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
             continue
-        misfit = mismatch([str(tag) for tag in tags], target)
-        if misfit and (wheel, version) == (pin.name, pin.version):
-            wheels.append(f"{shown(file)} {misfit.reason}")
-    aim = f"Python {target.python} on {target.platform}"
-    if wheels:
-        more = f"; and {len(wheels) - 3:,} more" if len(wheels) > 3 else ""
-        message = f"{pin.text}: no wheel is for {aim}: {'; '.join(wheels[:3])}{more} ({pin.where})"
-        return Problem("fetch-misfit", message, "Lock a version that has one, or build it (pip wheel --no-deps).")
+        if (name, version) == (pin.name, pin.version):
+            wheels += 1
+            tags += map(str, parsed)
+    if wheels and (misfit := mismatch(tags, target)):
+        message = (
+            f"{pin.text}: none of its {wheels} wheels is for the target: the nearest {misfit.reason} ({pin.where})"
+        )
+        return Problem("fetch-misfit", message, f"Lock a version that has one. {misfit.remedy}")
     if sources:
-        return Problem("fetch-sdist", f"{pin.text}: there is only source: {shown(sources[0])} ({pin.where})", _BUILD)
+        return Problem("fetch-sdist", f"{pin.text}: there is only source, and no wheel ({pin.where})", _BUILD)
     message = f"{pin.text}: nothing of it was found ({pin.where})"
     return Problem("fetch-missing", message, "See that pip's configuration names the index that has it.")
 

@@ -1,7 +1,7 @@
 """The module extension that does for MODULE.bazel what repositories.bzl does for WORKSPACE."""
 
 load("//rules/private:python_repository.bzl", "capsule_python_repository")
-load("//rules/private:wheels_repository.bzl", "WHEELS_ATTRS", "capsule_wheels_repository")
+load("//rules/private:wheels_repository.bzl", "WHEELS_ATTRS", "capsule_wheels")
 
 _python = tag_class(
     attrs = {
@@ -36,7 +36,7 @@ def _declare_wheels(modules):
                     module.name,
                 ))
             owners[tag.name] = module.name
-            capsule_wheels_repository(
+            capsule_wheels(
                 name = tag.name,
                 platform = tag.platform,
                 python = tag.python,

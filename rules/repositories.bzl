@@ -1,9 +1,9 @@
 """What a WORKSPACE file calls."""
 
 load("//rules/private:python_repository.bzl", "capsule_python_repository")
-load("//rules/private:wheels_repository.bzl", "capsule_wheels_repository")
+load("//rules/private:wheels_repository.bzl", _capsule_wheels = "capsule_wheels")
 
-capsule_wheels = capsule_wheels_repository
+capsule_wheels = _capsule_wheels
 
 def rules_capsule_dependencies(interpreter = ""):
     """Declares the one repository that the default toolchain needs; it is fetched only when that toolchain is used.

@@ -49,7 +49,9 @@ def _complaint(file):
     """Says why a file cannot be a layer, or gives None."""
     if file.basename.endswith(".whl") and not file.is_directory and "-" in file.basename:
         return None
-    called = "%s (%s)" % (display_label(file.owner), file.basename)
+    called = display_label(file.owner)
+    if not called.endswith(file.basename):
+        called = "%s (%s)" % (called, file.basename)
     for suffix in _SDISTS:
         if file.basename.endswith(suffix):
             return "%s is a source distribution: build a wheel from it (pip wheel --no-deps), and name that." % called

@@ -101,7 +101,7 @@ def _private(attrs):
     })
     return attrs
 
-capsule_wheels_repository = repository_rule(
+capsule_wheels = repository_rule(
     implementation = _capsule_wheels_impl,
     attrs = _private(WHEELS_ATTRS),
     doc = """Fetches exactly the wheels of a lock, for one Python version and one platform, with this host's pip: where from,

@@ -118,7 +118,8 @@ def test_actions_get_what_they_import_and_nothing_else() -> None:
     left_out = set(re.findall(r'"([a-z_/]+\.py)"', build))
     sources = (REPOSITORY / "capsule_builder").rglob("*.py")
     names = {path.relative_to(REPOSITORY / "capsule_builder").as_posix() for path in sources}
-    given = {name for name in names - left_out if not name.startswith("cli/")}
+    rooms = tuple(re.findall(r'"([a-z_/]+/)\*\*"', build))
+    given = {name for name in names - left_out if not name.startswith(rooms)}
     ran = subprocess.run([sys.executable, "-c", IMPORTED_BY_ACTIONS], check=True, stdout=subprocess.PIPE, text=True)
     imported = {"python/compile_worker.py"}  # run by the Python that compiles
     for module in ran.stdout.split():

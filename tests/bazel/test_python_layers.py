@@ -264,8 +264,8 @@ def test_remote_execution_gives_the_same_bytes(bazel: Bazel, tmp_path: pathlib.P
             [
                 "//environments:again/cherry-2.1-",
                 f"are both called cherry-2.1-{wheels.NATIVE}.whl: leave one of them out.",
-                "//environments:start.py (start.py) is not a wheel: name .whl files",
-                "//environments:wheels/source-1.0.tar.gz (source-1.0.tar.gz) is a source distribution: build a wheel",
+                "//environments:start.py is not a wheel: name .whl files",
+                "//environments:wheels/source-1.0.tar.gz is a source distribution: build a wheel",
             ],
         ),
         ("bad_python", ['python: "3" is not a minor version of Python 3. Write it like this: "3.11".']),

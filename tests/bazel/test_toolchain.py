@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.bazel.harness import Bazel
+from tests.bazel.wheels import NATIVE
 
 CUSTOM = "--extra_toolchains=//custom:toolchain"
 LETTER = "--letter=\N{LATIN SMALL LETTER E WITH ACUTE}".encode().decode("latin-1")  # as Bazel 4 writes it
@@ -60,6 +61,45 @@ def test_runfiles_are_asked_for_file_by_file(bazel: Bazel) -> None:
     assert "src\tBIN/programs/aside\tprograms/aside" in lines  # which is no output of its rule
 
 
+def test_an_environment_is_asked_for_wheel_by_wheel(bazel: Bazel) -> None:
+    stem = f"cherry-2.1-{NATIVE}"
+    place = "environments:with_interpreter.layers"
+    (bazel.workspace / "environments/interpreter/bin").mkdir(parents=True, exist_ok=True)
+    program = bazel.workspace / "environments/interpreter/bin/python3.11"
+    program.touch()
+    lines = asked(bazel, "//environments:with_interpreter", f"{place}/{stem}.fragment")
+    assert lines[: lines.index("--bytecode") + 1] == [
+        "wheel",
+        LETTER,
+        *environment_outputs(f"with_interpreter.layers/{stem}"),
+        "--wheel",
+        f"environments/wheels/{stem}.whl",
+        "--facts",
+        f"BIN/environments/with_interpreter.layers/{stem}.facts",
+        "--executable=*.txt",
+        "--bytecode",
+    ]
+    path = "environments/interpreter/bin/python3.11"
+    assert f"interpreter\t{path}\t{path}" in lines
+    lines = asked(bazel, "//environments:with_interpreter", f"{place}/interpreter.fragment")
+    assert lines[:10] == ["interpreter", LETTER, *environment_outputs("with_interpreter.layers/interpreter")][:10]
+    assert f"interpreter\t{path}\t{path}" in lines
+
+
+def test_the_base_of_an_environment_is_asked_for_with_all_facts_and_requirements(bazel: Bazel) -> None:
+    assert asked(bazel, "//environments:python", "environments:python.layers/python.fragment") == [
+        "python-base",
+        LETTER,
+        *environment_outputs("python.layers/python"),
+        "--facts",
+        "BIN/environments/python.layers/bananas-1.0-py3-none-any.facts",
+        "--facts",
+        f"BIN/environments/python.layers/cherry-2.1-{NATIVE}.facts",
+        "requirements\tenvironments/requirements.txt\tenvironments/requirements.txt",
+        "requirements\tenvironments/constraints.txt\tenvironments/constraints.txt",
+    ]
+
+
 @pytest.mark.parametrize(("option", "status"), [("--nostamp", []), ("--stamp", STATUS)])
 def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str, status: list[str]) -> None:
     lines = asked(bazel, "//conflicts:agreeing", "conflicts:agreeing.tar.gz", option)
@@ -84,6 +124,13 @@ def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str,
         *layer("first", "first", "first"),
         *layer("same_again", "same_again", "same_again"),
     ]
+
+
+def environment_outputs(stem: str) -> list[str]:
+    outputs = [
+        line for kind in ("fragment", "contents", "index") for line in (f"--{kind}", f"BIN/environments/{stem}.{kind}")
+    ]
+    return [*outputs, "--level=6", "--python=3.11", "--platform=manylinux_2_28_x86_64"]
 
 
 def layer(name: str, owner: str, outputs: str) -> list[str]:
