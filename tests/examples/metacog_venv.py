@@ -37,3 +37,19 @@ def metacog_venv() -> Path:
 def metacog_python() -> str:
     """Its interpreter."""
     return str(metacog_venv() / "bin" / "python")
+
+
+def at_the_contract(capsule: Path) -> list[str]:
+    """The command line of an unpacked capsule's own ``venv/bin/python``.
+
+    It leads to ``/opt/tori/python/3.11``, which the host provides: here it is mounted for the process alone.
+    """
+    base = subprocess.run(
+        [metacog_python(), "-c", "import sys; print(sys.base_prefix)"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    contract = f"/opt/tori/python/{PYTHON}"
+    mount = (
+        'set -e; mount --bind "$1" /mnt; mount -t tmpfs none /opt;'  # the base itself may lie in /opt
+        f' mkdir -p {contract}; mount --bind /mnt {contract}; shift; exec "$@"'
+    )
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", base, str(capsule / "venv/bin/python")]
