@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""The archive's place: refused when nothing can be put there, and filled whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
+
+from capsule_builder.errors import refusal
+from capsule_builder.paths import shown
+from capsule_builder.sources.tree import Tree
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -56,3 +60,36 @@ class NewFile:
                 self.file.close()
             with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
                 os.unlink(self._partial)
+
+
+def check_output(output: str, tree: Tree | None) -> None:
+    """Refuses a place where no file can be put, or where it would become part of ``tree``, a directory.
+
+    Raises:
+        CapsuleError: the place is refused.
+    """
+    place = os.path.dirname(output) or "."
+    if os.path.basename(output) == "-":
+        raise refusal("output-special", "Output cannot be standard output: -", "Name a file.")
+    if os.path.islink(output):  # replacing the link, or what it leads to, could both be meant
+        raise refusal("output-special", f"Output is a symbolic link: {shown(output)}", "Name the file it leads to.")
+    if os.path.isdir(output):
+        raise refusal("output-directory", f"Output is a directory: {shown(output)}", "Name a file in it.")
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise refusal("output-special", f"Output is not a regular file: {shown(output)}", "Name another.")
+    if not os.path.isdir(place):
+        raise refusal(
+            "output-missing", f"Output directory not found: {shown(place)}", "Make it first, or name another."
+        )
+    if not tree:
+        return
+    relative = os.path.relpath(os.path.realpath(place), os.path.realpath(tree.root))
+    if relative != os.pardir and not relative.startswith(os.pardir + os.sep):
+        path = os.path.normpath(os.path.join(relative, os.path.basename(output)))
+        if not tree.ignored(path):
+            raise refusal(
+                "output-inside",
+                f"Output lies inside the source directory: {shown(output)}",
+                "It would become part of the next capsule. Give --output another place, or exclude it in"
+                " .capsuleignore (for instance: /capsule-*.tar.gz).",
+            )
