@@ -29,12 +29,14 @@ _REMEDY = (
 
 @dataclass(slots=True)
 class Leftovers:
-    """What was found in the files, when they had been read: the places that ``needles`` spell, and library paths.
+    """What was found in the files, when they had been read.
 
-    A file has one problem of each sort at most.
+    ``problems`` are the places that ``needles`` spell; ``warnings`` are library paths, of which published wheels have
+    some that are wrong and do no harm. A file has one of each sort at most.
     """
 
     needles: tuple[bytes, ...]
+    warnings: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def watched(self, origin: Origin, path: str) -> Origin:
@@ -55,19 +57,15 @@ class Leftovers:
         text = needle.replace(b"\0", b"").decode("utf-8", "surrogateescape")
         more = f", and {len(hits) - 1} times more" if len(hits) > 1 else ""
         message = f"{shown(f'{VENV}/{path}')}:{offset}: names the place of the environment: {shown(text)}{more}"
-        self._note(Problem("venv-prefix", message, _REMEDY))
+        _note(self.problems, Problem("venv-prefix", message, _REMEDY))
 
     def linked(self, path: str, linkage: Linkage | None) -> None:
         """Notes where an ELF file looks for libraries, if that is not in the environment."""
         if linkage and (outward := native.outward_paths(linkage, posixpath.dirname(path))):
             places = ", ".join(map(shown, outward))
             message = f"{shown(f'{VENV}/{path}')}: looks for libraries outside of the environment (RPATH): {places}"
-            remedy = "Use a wheel that was repaired by auditwheel, or build it with an RPATH that begins with $ORIGIN."
-            self._note(Problem("venv-rpath", message, remedy))
-
-    def _note(self, problem: Problem) -> None:
-        if problem not in self.problems:  # a file is read more than once when it is compiled too
-            self.problems.append(problem)
+            remedy = "On a host that has such a place, other libraries may be loaded; RPATHs should begin with $ORIGIN."
+            _note(self.warnings, Problem("venv-rpath", message, remedy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +135,8 @@ class _WatchedStream(_Judged, Deflated):
 
     def pieces(self) -> Iterator[tuple[bytes, bytes]]:
         return self._at.passing(self._content, self._content.pieces())
+
+
+def _note(problems: list[Problem], problem: Problem) -> None:
+    if problem not in problems:  # a file is read more than once when it is compiled too
+        problems.append(problem)

@@ -30,8 +30,8 @@ _LIBRARY = re.compile(r"lib(64)?/[a-z]+[0-9]+\.[0-9]+t?/")
 class Relocated:
     """A relocated environment: ``python`` is its minor version ("3.11").
 
-    ``packages`` and ``distributions`` go together and are sorted by name. ``leftovers`` fills while the packages'
-    contents are read: whatever it holds then must be refused.
+    ``packages`` and ``distributions`` go together and are sorted by name. ``leftovers`` and ``warnings`` grow while the
+    packages' contents are read: whatever ``leftovers`` holds then must be refused.
     """
 
     python: str
@@ -56,7 +56,9 @@ def relocate(tree: VenvTree, python: str | None, build_prefixes: Iterable[str] =
         raise CapsuleError(problems)
     layout = Layout(version)
     found = survey(tree, layout)
-    relocation = _Relocation(tree, layout, Leftovers(_needles(tree, config, build_prefixes)))
+    warnings: list[Problem] = []
+    leftovers = Leftovers(_needles(tree, config, build_prefixes), warnings)
+    relocation = _Relocation(tree, layout, leftovers, warnings)
     relocation.problems += [*problems, *found.problems]
     relocation.take_distributions(found.distributions)
     relocation.refuse_editables(found.distributions)
@@ -70,8 +72,8 @@ def relocate(tree: VenvTree, python: str | None, build_prefixes: Iterable[str] =
         version,
         [packages[index] for index in order],
         [found.distributions[index].info for index in order],
-        relocation.warnings,
-        relocation.leftovers.problems,
+        warnings,
+        leftovers.problems,
     )
 
 
@@ -96,9 +98,9 @@ class _Relocation:
     tree: VenvTree
     layout: Layout
     leftovers: Leftovers
+    warnings: list[Problem]
     packages: dict[str, Package] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
     _owners: dict[str, Installed] = field(default_factory=dict)  # by the paths as they lie there, dropped ones too
     _judged: set[str] = field(default_factory=set)  # without an owner, and refused for what they are
     _places: dict[str, tuple[Installed, object]] = field(default_factory=dict)  # by the paths in the capsule
