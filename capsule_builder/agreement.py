@@ -97,6 +97,7 @@ def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Liste
 
 
 def entrypoints(manifest: Manifest) -> list[str]:
+    """What the manifest starts, each once."""
     return list(dict.fromkeys([manifest.entrypoint, *(s.entrypoint for s in manifest.services if s.entrypoint)]))
 
 

@@ -183,8 +183,9 @@ def _below(source: Source, path: str | None) -> str:
 
 def _other_environments(tree: Tree) -> Iterator[Problem]:
     """A problem for each virtual environment that lies where nothing will look for it."""
-    marked = (path.removesuffix("/pyvenv.cfg") for path in tree.files if path.endswith("/pyvenv.cfg"))
-    for place in sorted(place for place in marked if place != VENV):
+    marked = {path.removesuffix("/pyvenv.cfg") for path in tree.files if path.endswith("/pyvenv.cfg")}
+    programs = {path.removesuffix("/bin/python") for path in tree.paths() if path.endswith("/bin/python")}
+    for place in sorted((marked & programs) - {VENV}):
         remedy = f"Name it with --venv if it is to be, or exclude it in .capsuleignore: /{shown(place)}/"
         yield Problem("venv-place", f"A virtual environment that is not the capsule's: {shown(place)}", remedy)
 
