@@ -70,10 +70,10 @@ def main() -> None:
         for border, taken in samples.items()
     ]
     never = rows[-1]
+    wheels = f"{len(list(WHEELS.glob('*.whl')))} wheels ({files:,} files, {plain / 1e6:,.0f} MB)"
+    machine = f"{default_jobs()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     lines = [
-        f"Layers of {len(list(WHEELS.glob('*.whl')))} wheels ({files:,} files, {plain / 1e6:,.0f} MB). Medians of {ROUNDS}"
-        f" rounds in one run, {datetime.date.today().isoformat()}; {default_jobs()} cores,"
-        f" {platform.system()} {platform.machine()}, Python {platform.python_version()}.",
+        f"Layers of {wheels}. Medians of {ROUNDS} rounds in one run, {datetime.date.today().isoformat()}; {machine}.",
         "",
         "| streams copied from | wall | CPU | ÷ CPU of deflating all | size | × size of deflating all |",
         "|---|---|---|---|---|---|",
