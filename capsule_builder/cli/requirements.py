@@ -28,7 +28,10 @@ exit status: 0 all that is required is there; 1 something is not, or cannot be t
 def main(argv: Sequence[str]) -> int:
     """Runs the command with ``argv``; gives the exit status."""
     report.prepare()
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.wheels and not arguments.python:
+        parser.error("--wheels needs --python X.Y: wheels do not say for which Python they are judged")
     found: Report | None = None
     with report.refusals("Cannot read the environment") as problems:
         found = _verify(arguments)
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--wheels", metavar="DIR", help="judge all the wheels in DIR")
     where.add_argument("--venv", metavar="DIR", help="judge the finished virtual environment DIR")
-    parser.add_argument("--python", metavar="X.Y", help="the hosts' Python (default: that of the environment)")
+    parser.add_argument("--python", metavar="X.Y", help="the hosts' Python (by default the environment's)")
     parser.add_argument(
         "--platform", metavar="TAG", default=DEFAULT_PLATFORM, help=f"what the hosts are (default: {DEFAULT_PLATFORM})"
     )

@@ -84,8 +84,9 @@ def gather(tree: Tree, manifest: Manifest, wish: Wish, stack: contextlib.ExitSta
             gathered.notes += _notes(report) if root.sha256 else []
         gathered.verified = [root.sha256 for root in roots]
     if problems:
-        remedy = "See the whole of it with capsbuild requirements; --no-verify-requirements builds all the same."
-        raise CapsuleError([*dict.fromkeys(problems), Problem("requirements", "Requirements are not met.", remedy)])
+        remedy = "To build it all the same: --no-verify-requirements. The metadata will say so."
+        problems.append(Problem("requirements", "The Python environment is not all that is required", remedy))
+        raise CapsuleError(dict.fromkeys(problems))
     return gathered
 
 
