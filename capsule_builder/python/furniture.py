@@ -15,7 +15,7 @@ ACTIVATE = re.compile(r"bin/(de)?activate(_this\.py|\.[A-Za-z0-9]+)?$", re.IGNOR
 INTERPRETER = re.compile(r"bin/(python|pythonw|𝜋thon)[0-9.]*t?$")
 """The interpreter's names, whether they are links or copies. CPython 3.14 has one that is not ASCII."""
 
-_AT_ROOT = frozenset(["pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "pip-selfcheck.json"])
+_AT_ROOT = frozenset(["pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "lib64"])  # lib64: a link made a text
 _BIN = re.compile(r"bin/((pip|wheel|easy_install)(-?3(\.[0-9]+)?)?|pydoc\.bat|python[0-9.]*t?-config)$")
 _SITE = re.compile(r"(_virtualenv\.(py|pth)|distutils-precedence\.pth|[^/]+\.virtualenv)$")
 _LINKS = re.compile(r"(lib64|local/(bin|include|lib)|include/python3\.[0-9]+t?)$")
@@ -25,7 +25,7 @@ def is_furniture(path: str, layout: Layout) -> bool:
     """Whether a file that no RECORD names is the environment's own; ``path`` is relative to it."""
     if path in _AT_ROOT or ACTIVATE.match(path) or INTERPRETER.match(path) or _BIN.match(path):
         return True
-    if "/__pycache__/" in path:
+    if "/__pycache__/" in f"/{path}":
         return True
     return path.startswith(f"{layout.site}/") and bool(_SITE.match(path[len(layout.site) + 1 :]))
 

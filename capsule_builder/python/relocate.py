@@ -19,7 +19,7 @@ from capsule_builder.python.installed import AGAIN, NO_EDITABLE, DistInfo, Insta
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.leftovers import Leftovers
 from capsule_builder.python.package import Origin, Package, PackageFile, is_dropped
-from capsule_builder.python.tree import VenvTree, head, read
+from capsule_builder.python.tree import VenvTree, head, read, size
 from capsule_builder.python.venv_config import Value
 
 _SHOWN = 10
@@ -236,8 +236,7 @@ class _Relocation:
         twin = f"lib/{path[6:]}"
         if not path.startswith("lib64/") or twin not in self.tree.files:
             return False
-        with self.tree.origin(path).opened() as one, self.tree.origin(twin).opened() as other:
-            return one.size == other.size
+        return size(self.tree, path) == size(self.tree, twin)
 
     def _is_of_other_python(self, path: str) -> bool:
         """Whether it lies in the library of another Python, for which the environment is refused as a whole."""

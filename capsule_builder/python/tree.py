@@ -44,7 +44,13 @@ def read(tree: VenvTree, path: str) -> bytes:
         return b"".join(content.chunks())
 
 
-def head(tree: VenvTree, path: str, size: int) -> bytes:
-    """The first bytes of a file, ``size`` at most."""
+def head(tree: VenvTree, path: str, limit: int) -> bytes:
+    """The first bytes of a file, ``limit`` at most."""
     with tree.origin(path).opened() as content:
-        return next(iter(content.chunks()), b"")[:size]
+        return next(iter(content.chunks()), b"")[:limit]
+
+
+def size(tree: VenvTree, path: str) -> int:
+    """The size of a file, in bytes."""
+    with tree.origin(path).opened() as content:
+        return content.size

@@ -24,12 +24,12 @@ SEEDS = {"pip", "setuptools", "wheel"}
 Files = dict[str, tuple[bool, bytes]]
 
 
-def run(*command: str | Path, **environment: str) -> str:
+def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Runs a command that must succeed, with nothing of this process's environment that would change what it does."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
     done = subprocess.run(
-        list(map(str, command)), env={**kept, **settings, **environment}, capture_output=True, text=True, check=False
+        list(map(str, command)), env={**kept, **settings}, cwd=cwd, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

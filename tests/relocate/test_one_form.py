@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import stat
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from capsule_builder.python.finished import Below
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.package import plan
 from capsule_builder.python.relocate import relocate
+from capsule_builder.sources.ziptree import scan_zip
 from tests.determinism import pythons
-from tests.relocate.environments import TOOLS, Files, from_wheels, pip, relocated, run, uv_pip, uv_venv
+from tests.relocate.environments import TOOLS, Files, from_wheels, laid_out, pip, relocated, run, uv_pip, uv_venv
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -109,6 +113,35 @@ def test_a_copy_without_links_is_the_same(venv: Path, tmp_path: Path, expected: 
     copy = Path(shutil.copytree(venv, tmp_path / "copy"))
     assert not (copy / "lib64").is_symlink() and not (copy / "bin" / "python").is_symlink()
     assert relocated(copy)[0] == expected
+
+
+ZIPPED: dict[str, Callable[[Path, Path], object]] = {
+    "zip -y": lambda source, target: run("zip", "-qry", target, ".", cwd=source),
+    "zip": lambda source, target: run("zip", "-qr", target, ".", cwd=source),
+    "make_archive": lambda source, target: shutil.make_archive(str(target.with_suffix("")), "zip", source),
+    "links as texts, no modes": lambda source, target: zip_without_modes(source, target),
+}
+
+
+def zip_without_modes(source: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(source.rglob("*")):
+            if not path.is_dir() or path.is_symlink():
+                info = zipfile.ZipInfo(str(path.relative_to(source)))
+                info.create_system, info.compress_type = 0, zipfile.ZIP_DEFLATED
+                archive.writestr(info, os.readlink(path) if path.is_symlink() else path.read_bytes())
+
+
+@pytest.mark.parametrize("program", ZIPPED)
+def test_a_zip_by_any_program_is_the_same(program: str, venv: Path, expected: Files) -> None:
+    (venv.parent / "app").mkdir()
+    venv.rename(venv.parent / "app" / "venv")
+    archive = venv.parent / "app.zip"
+    ZIPPED[program](venv.parent / "app", archive)
+    with scan_zip(str(archive))[0] as tree:
+        environment = relocate(Below(tree, "venv"), HERE)
+        assert laid_out(environment.packages, HERE) == expected
+        assert environment.leftovers == []
 
 
 def test_a_copy_that_lost_its_links_and_furniture_is_the_same(venv: Path, expected: Files) -> None:
