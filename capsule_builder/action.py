@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 
+from capsule_builder import open_files
 from capsule_builder.archive.members import default_jobs
 from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -24,7 +25,6 @@ from capsule_builder.sources.filelist import FileList
 from capsule_builder.sources.placement import Placement
 
 _MAX_SHOWN = 100
-_SPARE_FILES = 64  # beside the layers': outputs, the interpreter's own
 _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the one large layer
 
 
@@ -168,7 +168,7 @@ def _assemble(arguments: Arguments) -> None:
     manifest, found = load(read_manifest(path), path)
     for problem in found:
         _say(str(problem))
-    _allow_open_files(sum(len(files) for _, _, *files in arguments.layers))
+    open_files.allow(sum(len(files) for _, _, *files in arguments.layers))
     with contextlib.ExitStack() as stack:
         layers = [
             capsule.Layer(name, owner, LayerFiles(*(stack.enter_context(open(file, "rb")) for file in files)))
@@ -187,17 +187,6 @@ def _assemble(arguments: Arguments) -> None:
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)
     _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
-
-
-def _allow_open_files(count: int) -> None:
-    """Lets this process open so many files at once, as far as the system's own limit goes."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + _SPARE_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _facts(arguments: Arguments) -> BuildFacts:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from capsule_builder import capsule
+from capsule_builder import capsule, open_files
 from capsule_builder.archive.members import DEFAULT_LEVEL
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.inputs import PythonOptions, Source, read_inputs
@@ -75,6 +75,7 @@ def build(
         stack.enter_context(_named(output or place))
         told = stack.enter_context(progress(inputs.size)) if progress else None
 
+        open_files.allow(4 * inputs.layer_count)
         layers: list[capsule.Layer] = []
         problems: list[Problem] = []
         for name, owner, entries, verified in inputs.layers():

@@ -75,6 +75,11 @@ class Inputs:
         return self.tree.size + (self.environment.size if self.environment else 0)
 
     @property
+    def layer_count(self) -> int:
+        """How many layers there are at most."""
+        return 3 + (len(self.environment.parts) if self.environment else 0)
+
+    @property
     def _has_interpreter(self) -> bool:
         """Whether the source has an environment with the interpreter beside it already, as a capsule has it."""
         target = f"../../{INTERPRETER}/bin/python"

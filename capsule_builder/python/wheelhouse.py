@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 
+from capsule_builder import open_files
 from capsule_builder.archive.zip import ZipReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
@@ -51,7 +52,9 @@ def from_wheels(
         CapsuleError: a wheel is missing, damaged, or for another target; every reason, at once.
     """
     house = _House(directory, Layout(target.python), stack)
-    chosen = select(house.names(), house.sha256, requirements, target, house.distribution)
+    names = house.names()
+    open_files.allow(len(names))
+    chosen = select(names, house.sha256, requirements, target, house.distribution)
     problems = [*chosen.problems]
     parts: list[Part] = []
     for name in chosen.chosen:
