@@ -149,8 +149,6 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
                 write(path, script.launcher(name))
                 write(f"{scripts.LIBEXEC}/{name}", script.text)
                 continue
-            if file.row.algorithm != "sha256":
-                _check(package, path, file)
             check_place(path)
         except CapsuleError as error:
             problems += error.problems
@@ -166,7 +164,7 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
                 write(pyc_path(path, compiler.tag), code)
 
     write(f"{info}/INSTALLER", INSTALLER)
-    rows = [_moved(file.row, path, layout) for path, file in kept.items()]
+    rows = [_moved(_sized(file), path, layout) for path, file in kept.items()]
     rows += [_moved(Row.of("", data), path, layout) for path, data in written.items()]
     write(f"{info}/RECORD", record.write([*rows, _moved(Row(""), f"{info}/RECORD", layout)]))
     if problems:
@@ -212,6 +210,14 @@ def _check(package: Package, path: str, file: PackageFile) -> None:
 def _read(file: PackageFile) -> bytes:
     with file.origin.opened() as content:
         return b"".join(content.chunks())
+
+
+def _sized(file: PackageFile) -> Row:
+    """The row with its size, which a RECORD need not have, and which some installers then add."""
+    if file.row.size is not None:
+        return file.row
+    with file.origin.opened() as content:
+        return Row(file.row.path, file.row.algorithm, file.row.digest, content.size)
 
 
 def _moved(row: Row, path: str, layout: Layout) -> Row:

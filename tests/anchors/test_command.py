@@ -74,7 +74,8 @@ def test_every_byte_that_names_the_place_is_accounted_for(by_pip: Path) -> None:
 def test_uvs_relocatable_environment_is_not_quite(tmp_path: Path, wheels: list[Path]) -> None:
     place = uv_venv(tmp_path / "venv", "--relocatable")
     uv_pip(place, wheels)
-    assert kinds(place) == {"symlink": 1, "pyvenv-key": 1, "direct-url": 3, "uv-cache": 3, "shebang": 1}
+    count = len(wheels)  # the one shebang is a script's own, of the host's Python
+    assert kinds(place) == {"symlink": 1, "pyvenv-key": 1, "direct-url": count, "uv-cache": count, "shebang": 1}
 
 
 def unpacked(place: Path, source: Path) -> Path:

@@ -11,12 +11,12 @@ from pathlib import Path
 from tests.relocate.elf import library
 
 
-def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], metadata: str = "") -> Path:
+def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], *, sizes: bool = True) -> Path:
     """A wheel in ``folder``; ``DI`` and ``DATA`` at the head of a path stand for its ``.dist-info`` and ``.data``."""
     stem = f"{name}-{version}"
     places = {"DI": f"{stem}.dist-info", "DATA": f"{stem}.data"}
     whole = {
-        "DI/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}".encode(),
+        "DI/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
         "DI/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         **files,
     }
@@ -27,7 +27,7 @@ def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], met
             head, _, rest = key.partition("/")
             place = f"{places.get(head, head)}/{rest}" if rest else key
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            record += f"{place},sha256={digest},{len(data)}\n"
+            record += f"{place},sha256={digest},{len(data) if sizes else ''}\n"
             archive.writestr(place, data)
         own = f"{places['DI']}/RECORD"
         archive.writestr(own, f"{record}{own},,\n")
@@ -84,6 +84,7 @@ def corpus(folder: Path) -> list[Path]:
                 "DI/licenses/LICENSE": b"yes\n",
             },
         ),
+        wheel(folder, "sizeless", "1", {"sizeless.py": b"pass\n"}, sizes=False),
         wheel(
             folder,
             "ns_one",
