@@ -202,6 +202,15 @@ def test_the_strategy_changes_no_byte(bazel: Bazel) -> None:
     assert len(archives) == 1
 
 
+@pytest.mark.parametrize("python", pythons.found().values())
+def test_the_builders_python_changes_no_byte(bazel: Bazel, python: str) -> None:
+    bazel.build("//environments:capsule")
+    archive = bazel.output("environments:capsule.tar.gz").read_bytes()
+    bazel.run("clean")
+    bazel.build("//environments:capsule", f"--repo_env=CAPSULE_PYTHON={python}")
+    assert bazel.output("environments:capsule.tar.gz").read_bytes() == archive
+
+
 def test_remote_execution_gives_the_same_bytes(bazel: Bazel, tmp_path: pathlib.Path) -> None:
     bazel.build("//environments:capsule")
     here = hashlib.sha256(bazel.output("environments:capsule.tar.gz").read_bytes()).hexdigest()
