@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -294,27 +295,96 @@ def test_help_and_version(tmp_path: Path) -> None:
         assert option in ran.out
 
 
-def test_the_guide_describes_every_option_and_code() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "capsbuild.md").read_text()
-    options = set(re.findall(r"--[a-z-]+", capsbuild("--help").out)) - {"--help"}
-    assert options == set(re.findall(r"^\| `(--[a-z-]+)", guide, re.M))
-    package = Path(capsule_builder.__file__).parent
-    # The manifest's codes have a guide of their own, and these are for what a directory cannot bring about.
-    elsewhere = {
-        "action-line",
-        "action-verb",
-        "cannot-read",
-        "executable-unmarked",
-        "executable-unnamed",
-        "layer-conflict",
-        "listing-header",
+PACKAGE = Path(capsule_builder.__file__).parent
+GUIDES = {path.stem: path.read_text() for path in (PACKAGE.parent / "docs").glob("*.md")}
+
+COMPUTED = {"{code.partition('-')[0]}-unverifiable": ["requirement-unverifiable", "constraint-unverifiable"]}
+"""Codes that are put together, by the code that does it."""
+
+WITHOUT_A_CODE = {
+    "action-line", "action-verb", "cannot-read", "distribution-json", "executable-unmarked", "executable-unnamed",
+    "fetch-count", "fetch-hash", "fetch-misfit", "fetch-missing", "fetch-sdist", "fetch-tags", "fetch-unknown",
+    "layer-conflict", "listing-header", "listing-line", "lock-find-links", "lock-include", "lock-twice",
+    "lock-unhashed", "lock-unpinned", "lock-url", "more", "path-nesting", "path-relative", "place-taken",
+    "prefix-outside",
+}  # fmt: skip
+"""What only Bazel can bring about, whose output shows messages and no codes; and "… and 3 more"."""
+
+
+def codes_of_problems() -> set[str]:
+    """Every code that the builder can give, but for the manifest's, which have a guide of their own.
+
+    A code is what is handed to a parameter called ``code``: a problem's own, or that of whatever passes it on.
+    """
+    trees = [
+        ast.parse(file.read_text())
+        for file in PACKAGE.rglob("*.py")
+        if "manifest" not in file.parts and file.name != "minisign.py"
+    ]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    takers: dict[str, set[int]] = {}  # by name, the places of the parameter
+    for node in nodes:
+        names: list[str] = []
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in node.args.args if argument.arg not in {"self", "cls"}]
+        elif isinstance(node, ast.ClassDef):
+            names = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and "code" in names:
+            takers.setdefault(node.name, set()).add(names.index("code"))
+    constants = {
+        target.id: node.value.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
     }
-    elsewhere |= {"listing-line", "more", "path-nesting", "path-relative", "place-taken", "prefix-outside"}
-    codes = set()
-    for file in package.rglob("*.py"):
-        if "manifest" not in file.parts and file.name != "minisign.py":
-            codes |= set(re.findall(r'(?:refusal|Problem)\(\s*"([a-z0-9-]+)"', file.read_text()))
-    assert {code for code in codes if f"`{code}`" not in guide} == elsewhere
+    found: set[str] = set()
+    for call in (node for node in nodes if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        for place in takers.get(name, ()):
+            value = call.args[place] if place < len(call.args) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found.add(value.value)
+            elif isinstance(value, ast.Name) and value.id in constants:
+                found.add(str(constants[value.id]))
+            elif isinstance(value, ast.JoinedStr):
+                found.update(COMPUTED[ast.unparse(value)[2:-1]])
+    return {code for code in found if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", code)}
+
+
+def test_the_guides_describe_every_code() -> None:
+    codes = codes_of_problems()
+    some = {"stopped", "requirements", "zip-gap", "zip-crc", "constraint-url", "interpreter-program", "python-patch"}
+    some |= {"venv-conda", "wheel-tags", "requirement-hash", "option-build", "bytecode-interpreter", "venv-missing"}
+    assert codes >= some | WITHOUT_A_CODE - {"cannot-read"}
+    assert {
+        code for code in codes - WITHOUT_A_CODE if not any(f"`{code}`" in text for text in GUIDES.values())
+    } == set()
+
+
+def test_the_guides_name_no_code_that_there_is_not() -> None:
+    codes = codes_of_problems()
+    for guide in ("capsbuild", "python"):
+        _, _, told = GUIDES[guide].partition("| code |")
+        rows = re.findall(r"^\| ((?:`[a-z0-9-]+`(?:, )?)+) \|", told, re.M)
+        kinds = {
+            kind for row in re.findall(r"^\| kind .*?\n\n", told, re.M | re.S) for kind in re.findall("`(.*?)`", row)
+        }
+        keys = {"format", "ok", "checked", "failures", "notes", "passengers"}
+        assert {code for row in rows for code in re.findall("`(.*?)`", row)} - codes - kinds - keys == set()
+
+
+def test_the_guide_describes_every_option() -> None:
+    main, other, _ = re.split(r"^### Other commands|^## What goes in", GUIDES["capsbuild"], flags=re.M)
+    for guide, commands in ((main, [[]]), (other, [["anchors"], ["requirements"]])):
+        offered = {
+            option
+            for command in commands
+            for option in re.findall(r"^  (--[a-z-]+)", capsbuild(*command, "--help").out, re.M)
+        }
+        rows = re.findall(r"^\| (`--.*?) \|", guide, re.M)
+        assert offered == {option for row in rows for option in re.findall(r"`(--[a-z-]+)", row)}
+        assert len(offered) > 3
 
 
 @pytest.mark.parametrize("level", ["1", "12"])
