@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wheels", metavar="DIR", type=_some, help="make venv/ from the wheels in DIR that the requirements ask for"
     )
     environment.add_argument(
-        "--venv", metavar="DIR", type=_some, help="make venv/ from the finished virtual environment DIR"
+        "--venv", metavar="DIR", type=_some, help="make venv/ from the finished virtual environment in DIR"
     )
     python.add_argument(
         "--requirements",
@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TAG",
         type=_some,
         default=DEFAULT_PLATFORM,
-        help=f"what the hosts are, as pip names it (default: {DEFAULT_PLATFORM})",
+        help=f"the hosts' platform, as pip names it (default: {DEFAULT_PLATFORM})",
     )
     python.add_argument(
         "--interpreter",
@@ -226,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         "--bytecode-python",
         metavar="EXE",
         type=_some,
-        help="the interpreter that compiles (default: looked for)",
+        help="the interpreter that compiles (default: this one if it is of the right version, or python3.X on PATH)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")

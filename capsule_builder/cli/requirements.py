@@ -65,7 +65,7 @@ def _failure(problems: Sequence[Problem]) -> dict[str, object]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="capsbuild requirements",
-        description="Tells whether an environment is all that a requirements file asks for, with what it requires.",
+        description="Tells whether an environment is all that a requirements file asks for, over the whole closure.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -73,10 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("requirements", metavar="FILE", help="a requirements file, as pip reads it")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--wheels", metavar="DIR", help="judge all the wheels in DIR")
-    where.add_argument("--venv", metavar="DIR", help="judge the finished virtual environment DIR")
-    parser.add_argument("--python", metavar="X.Y", help="the hosts' Python (by default the environment's)")
+    where.add_argument("--venv", metavar="DIR", help="judge the finished virtual environment in DIR")
     parser.add_argument(
-        "--platform", metavar="TAG", default=DEFAULT_PLATFORM, help=f"what the hosts are (default: {DEFAULT_PLATFORM})"
+        "--python", metavar="X.Y", help="the hosts' Python (default: the environment's; with --wheels it must be given)"
+    )
+    parser.add_argument(
+        "--platform",
+        metavar="TAG",
+        default=DEFAULT_PLATFORM,
+        help=f"the hosts' platform, as pip names it (default: {DEFAULT_PLATFORM})",
     )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="text (the default), or one JSON object"
