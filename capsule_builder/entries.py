@@ -58,18 +58,25 @@ class Deflated(abc.ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class Pledge:
+    """The SHA-256 (64 hex digits) that a file must have, and who vouches for it, for messages."""
+
+    sha256: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A regular file; ``named`` when it is executable only because a pattern names it.
 
-    ``pledged`` is the SHA-256 (64 hex digits) that somebody has vouched for: a file that turns out to have another is
-    refused.
+    One that turns out to be something else than was ``pledged`` is refused.
     """
 
     path: str
     executable: bool
     content: Content
     named: bool = False
-    pledged: str | None = None
+    pledged: Pledge | None = None
 
 
 @dataclass(frozen=True, slots=True)

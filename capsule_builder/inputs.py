@@ -18,6 +18,7 @@ from capsule_builder.python.bytecode import Compiler, find_compiler
 from capsule_builder.python.environment import BASE_LAYER, Environment
 from capsule_builder.python.gather import Gathered, Wish, gather
 from capsule_builder.python.layout import INTERPRETER, VENV
+from capsule_builder.requirements import Target
 from capsule_builder.sources import directory, ziptree
 from capsule_builder.sources.files import read_manifest
 from capsule_builder.sources.plain import scan_plain
@@ -141,7 +142,8 @@ def read_inputs(
     environment = gathered.environment
     try:
         if python.interpreter and environment:
-            interpreter = Bundled(scan_plain(python.interpreter, "interpreter"), environment.layout.python)
+            target = Target(environment.layout.python, python.wish.platform)
+            interpreter = Bundled(scan_plain(python.interpreter, "interpreter"), target)
         if python.bytecode and environment:
             compiler = stack.enter_context(find_compiler(environment.layout.python, python.compiler))
     except CapsuleError as error:

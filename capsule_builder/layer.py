@@ -86,8 +86,8 @@ def write_layer(
             if isinstance(entry, File):
                 if entry.named:
                     named.append(entry.path)
-                if entry.pledged is not None and entry.pledged != line.detail:
-                    broken.append(broken_pledge(entry.path))
+                if entry.pledged and entry.pledged.sha256 != line.detail:
+                    broken.append(broken_pledge(entry.path, entry.pledged.by))
     if broken:
         raise CapsuleError(broken)
     files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
@@ -95,13 +95,10 @@ def write_layer(
     return digest.hexdigest()
 
 
-def broken_pledge(path: str) -> Problem:
-    """The refusal of a file that is not what somebody has vouched for: the RECORD of its distribution."""
-    return Problem(
-        "record-mismatch",
-        f"Not what the RECORD of its distribution says: {shown(path)}",
-        "Somebody has changed it: fetch or install the distribution again.",
-    )
+def broken_pledge(path: str, by: str) -> Problem:
+    """The refusal of a file that is not what the RECORD of the distribution ``by`` says."""
+    message = f"{by}: not what its RECORD says: {shown(path)}"
+    return Problem("record-mismatch", message, "Somebody has changed it: fetch or install the distribution again.")
 
 
 def write_entry(writer: MemberWriter, entry: Entry, progress: Progress | None = None) -> Listed:

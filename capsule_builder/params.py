@@ -10,7 +10,8 @@
 
 ``wheel``
     The outputs, ``--level`` and ``--executable`` as above; ``--python`` and ``--platform`` of the target; ``--wheel``,
-    ``--facts`` (an output), ``--bytecode`` (a flag); and lines ``interpreter FILE SHORT_PATH``.
+    ``--facts`` (an output), ``--bytecode`` (the release of Python that has to compile, empty for any); and lines
+    ``interpreter FILE SHORT_PATH``.
 
 ``python-base``
     The outputs, ``--level``, ``--python``, ``--platform``; ``--bundled`` (a flag), any number of ``--facts FILE``; and
@@ -37,7 +38,7 @@ from dataclasses import dataclass, field
 
 from capsule_builder.errors import refusal
 
-_FLAGS = {"--bundled", "--bytecode", "--no-verify-requirements", "--strict-prefix"}
+_FLAGS = {"--bundled", "--no-verify-requirements", "--strict-prefix"}
 _ENCODED_TWICE = b"--letter=" + "\u00e9".encode().decode("latin-1").encode()
 _LAYER_FIELDS = 5
 _FIELDS = {

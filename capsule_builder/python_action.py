@@ -83,8 +83,8 @@ def interpreter(arguments: Arguments, write: Write, say: Say) -> None:
     """
     from capsule_builder.python.bundled import Bundled
 
-    python = _target(arguments).python
-    found = Bundled(_Files(_below_root(arguments, python)), python)
+    target = _target(arguments)
+    found = Bundled(_Files(_below_root(arguments, target.python)), target)
     for warning in found.warnings:
         say(f"WARNING: {warning}")
     write(found.entries(Patterns(arguments.options["--executable"])))
@@ -121,7 +121,7 @@ def _compiler(arguments: Arguments, python: str) -> contextlib.AbstractContextMa
     from capsule_builder.python.bytecode import find_compiler
 
     bundled = _below_root(arguments, python)
-    return find_compiler(python, bundled.get(f"bin/python{python}"))
+    return find_compiler(python, bundled.get(f"bin/python{python}"), arguments.one("--bytecode"))
 
 
 def _below_root(arguments: Arguments, python: str) -> dict[str, str]:

@@ -43,13 +43,15 @@ class Compiler:
     What it gives does not depend on what it compiled before.
     """
 
-    def __init__(self, executable: str, python: str) -> None:
+    def __init__(self, executable: str, python: str, release: str | None = None) -> None:
         """Starts ``executable``, which must be a CPython of the minor version ``python`` (``"3.11"``).
+
+        With ``release`` (``"3.11.2"``) it must be that one to the letter.
 
         Raises:
             CapsuleError: it is something else (``bytecode-interpreter``).
         """
-        self._executable, self._python = executable, python
+        self._executable, self._python, self._release = executable, python, release
         self._asked: str | None = None
         command = [executable, "-I", "-S", "-B", "-W", "ignore", str(_WORKER)]
         try:
@@ -71,15 +73,18 @@ class Compiler:
         self.tag = lines[2]
         self._head = bytes.fromhex(lines[4]) + _UNCHECKED
 
-    def _problem(self, implementation: str, version: str, tag: str, abi: str, magic: str) -> Problem | None:
+    def _problem(self, implementation: str, release: str, tag: str, abi: str, magic: str) -> Problem | None:
         """Why the Python that says this of itself cannot be used."""
         name, python = shown(self._executable), self._python
         if not re.fullmatch("[0-9a-f]{8}", magic):
             return _unfit(f"Not a Python that runs: {name}", _REMEDY)
         if implementation != "cpython":
             return _unfit(f"Not CPython but {shown(implementation)}: {name}", _REMEDY)
-        if version != python:
-            return _unfit(f"Not Python {python} but {shown(version)}: {name}", _REMEDY)
+        if not re.match(re.escape(python) + r"\.[0-9]", release):
+            return _unfit(f"Not Python {python} but {shown(release)}: {name}", _REMEDY)
+        if self._release and release != self._release:
+            remedy = "Compile with that release, or state the other one: it changes the capsule's ID."
+            return _unfit(f"Not Python {self._release} but {shown(release)}: {name}", remedy)
         if abi or tag != f"cpython-{python.replace('.', '')}":
             what = "free-threaded" if "t" in abi else "a debug build" if "d" in abi else f"of the kind {shown(tag)}"
             return _unfit(f"Python {python} is {what}: {name}", "Name an ordinary build of it.")
@@ -160,8 +165,8 @@ class Compiler:
             ) from None
 
 
-def find_compiler(python: str, executable: str | None) -> Compiler:
-    """A running compiler for the minor version ``python`` (``"3.11"``).
+def find_compiler(python: str, executable: str | None, release: str | None = None) -> Compiler:
+    """A running compiler for the minor version ``python`` (``"3.11"``), of that very ``release`` if one is given.
 
     Without an ``executable`` it is the Python that runs this, if it is of that version, or else the first
     ``python3.X`` on PATH that will do.
@@ -175,7 +180,7 @@ def find_compiler(python: str, executable: str | None) -> Compiler:
     problems: list[Problem] = []
     for candidate in [executable] if executable else _candidates(python):
         try:
-            return Compiler(candidate, python)
+            return Compiler(candidate, python, release)
         except CapsuleError as error:
             problems += error.problems
     if not problems:

@@ -15,8 +15,8 @@ def main() -> None:
     """Answers until the input ends."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     magic: bytes = importing.MAGIC_NUMBER
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    lines = [sys.implementation.name, version, sys.implementation.cache_tag, sys.abiflags, magic.hex()]
+    release = sys.version.split()[0]
+    lines = [sys.implementation.name, release, sys.implementation.cache_tag, sys.abiflags, magic.hex()]
     answers.write("".join(f"{line}\n" for line in lines).encode())
     answers.flush()
     key = int.from_bytes(magic, "little")

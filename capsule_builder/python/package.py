@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from capsule_builder.entries import Bytes, Content, Entry, File
+from capsule_builder.entries import Bytes, Content, Entry, File, Pledge
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import broken_pledge
 from capsule_builder.paths import shown
@@ -87,8 +87,12 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A distribution's files in a capsule, by their paths relative to the environment: kept ones, and written ones."""
+    """A distribution's files in a capsule, by their paths relative to the environment: kept ones, and written ones.
 
+    ``label`` is what messages call the distribution.
+    """
+
+    label: str
     kept: dict[str, PackageFile]
     written: dict[str, bytes]
 
@@ -110,7 +114,7 @@ class Plan:
             with file.origin.opened() as content:
                 program = content.program
                 named = not program and executables.match(place)
-                pledged = file.row.digest.hex() if file.row.algorithm == "sha256" else None
+                pledged = Pledge(file.row.digest.hex(), self.label) if file.row.algorithm == "sha256" else None
                 yield File(place, program or named, content, named, pledged)
 
 
@@ -169,7 +173,7 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     write(f"{info}/RECORD", record.write([*rows, _moved(Row(""), f"{info}/RECORD", layout)]))
     if problems:
         raise CapsuleError(problems)
-    return Plan(kept, written)
+    return Plan(package.label, kept, written)
 
 
 def is_dropped(path: str, info: str) -> bool:
@@ -204,7 +208,7 @@ def _check(package: Package, path: str, file: PackageFile) -> None:
         for chunk in content.chunks():
             digest.update(chunk)
     if digest.digest() != file.row.digest:
-        raise CapsuleError([broken_pledge(f"{VENV}/{path}")])
+        raise CapsuleError([broken_pledge(f"{VENV}/{path}", package.label)])
 
 
 def _read(file: PackageFile) -> bytes:

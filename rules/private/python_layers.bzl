@@ -14,7 +14,7 @@ Each action's command line is one params file, one argument a line. All three be
     --wheel                 then, on the next line, the path of the wheel, which has the name that it was built with
     --facts                 then, on the next line, the path of the output: one line that `python-base` reads
     --executable=<pattern>  repeated
-    --bytecode              when modules are to be compiled
+    --bytecode=<release>    when modules are to be compiled: the release of CPython that has to do it; empty for any
     interpreter<TAB><path><TAB><short path>     a file of the interpreter that compiles; without any, the builder's own does
 
 `python-base` packs what belongs to no wheel, when the wheels are all that they have to be:
@@ -84,6 +84,11 @@ def _check_attributes(attr):
         fail("python: \"%s\" is not a minor version of Python 3. Write it like this: \"3.11\"." % attr.python)
     if attr.requirements_includes and not attr.requirements:
         fail("requirements_includes: there is nothing that includes them. Name that file as requirements.")
+    if attr.bytecode != "none" and not attr.interpreter and not attr.bytecode_release:
+        fail("bytecode: it differs between releases of Python. Say which one compiles (bytecode_release = \"%s.4\", for instance), or put an interpreter into the capsule." % attr.python)
+    if attr.bytecode_release and (attr.bytecode == "none" or attr.interpreter):
+        fail("bytecode_release: nothing compiles that is not in the capsule. Leave it out.")
+    check_attribute("bytecode_release", [attr.bytecode_release])
     check_attribute("executables", attr.executables)
     check_attribute("platform", [attr.platform])
 
@@ -127,7 +132,7 @@ def _wheel_layer(ctx, wheel):
     args.add("--facts", facts)
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
     if ctx.attr.bytecode != "none":
-        args.add("--bytecode")
+        args.add(ctx.attr.bytecode_release, format = "--bytecode=%s")
         if ctx.attr.interpreter:
             compiler = ctx.attr.interpreter[DefaultInfo].files
             args.add_all(compiler, map_each = _interpreter)
@@ -189,9 +194,13 @@ capsule_python_layers = rule(
         "bytecode": attr.string(
             default = "none",
             doc = """Whether modules are compiled: `unchecked-hash` (PEP 552) makes programs start faster, and the capsule
-larger; the bytes depend on the sources and on `python` alone. The interpreter of the capsule compiles, or without one the
-builder's, which has to be of that version.""",
+larger. The bytes depend on the sources and on the release of Python that compiles: the interpreter in the capsule, or without one
+the builder's, which has to be of the release that `bytecode_release` names.""",
             values = ["none", "unchecked-hash"],
+        ),
+        "bytecode_release": attr.string(
+            doc = """The release of Python that compiles, such as "3.11.2", where no `interpreter` comes along: another
+release may give other bytes, and so another ID. A builder of another one refuses.""",
         ),
         "compression_level": LAYER_ATTRS["compression_level"],
         "executables": attr.string_list(

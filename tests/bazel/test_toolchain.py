@@ -68,21 +68,28 @@ def test_an_environment_is_asked_for_wheel_by_wheel(bazel: Bazel) -> None:
     program = bazel.workspace / "environments/interpreter/bin/python3.11"
     program.touch()
     lines = asked(bazel, "//environments:with_interpreter", f"{place}/{stem}.fragment")
-    assert lines[: lines.index("--bytecode") + 1] == [
+    assert lines[: lines.index("--bytecode=") + 1] == [
         "wheel",
         LETTER,
-        *environment_outputs(f"with_interpreter.layers/{stem}"),
+        *environment_outputs(f"with_interpreter.layers/{stem}", "manylinux_2_99_x86_64"),
         "--wheel",
         f"environments/wheels/{stem}.whl",
         "--facts",
         f"BIN/environments/with_interpreter.layers/{stem}.facts",
         "--executable=*.txt",
-        "--bytecode",
+        "--bytecode=",
     ]
     path = "environments/interpreter/bin/python3.11"
     assert f"interpreter\t{path}\t{path}" in lines
     lines = asked(bazel, "//environments:with_interpreter", f"{place}/interpreter.fragment")
-    assert lines[:10] == ["interpreter", LETTER, *environment_outputs("with_interpreter.layers/interpreter")][:10]
+    assert (
+        lines[:10]
+        == [
+            "interpreter",
+            LETTER,
+            *environment_outputs("with_interpreter.layers/interpreter", "manylinux_2_99_x86_64"),
+        ][:10]
+    )
     assert f"interpreter\t{path}\t{path}" in lines
 
 
@@ -126,11 +133,11 @@ def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str,
     ]
 
 
-def environment_outputs(stem: str) -> list[str]:
+def environment_outputs(stem: str, platform: str = "manylinux_2_28_x86_64") -> list[str]:
     outputs = [
         line for kind in ("fragment", "contents", "index") for line in (f"--{kind}", f"BIN/environments/{stem}.{kind}")
     ]
-    return [*outputs, "--level=6", "--python=3.11", "--platform=manylinux_2_28_x86_64"]
+    return [*outputs, "--level=6", "--python=3.11", f"--platform={platform}"]
 
 
 def layer(name: str, owner: str, outputs: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import pickle
+import platform
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -192,7 +193,12 @@ def claims(place: Path, *lines: str, then: str = "exit 3") -> str:
 def test_what_cannot_compile_is_refused(tmp_path: Path) -> None:
     other = "3.10" if HERE != "3.10" else "3.11"
     python = sys.executable
-    assert refused(other, python) == [f"Not Python {other} but {HERE}: {python}"]
+    release = platform.python_version()
+    assert refused(other, python) == [f"Not Python {other} but {release}: {python}"]
+    with pytest.raises(CapsuleError, match=f"Not Python {HERE}.99 but {release}: "):
+        find_compiler(HERE, python, f"{HERE}.99")
+    with find_compiler(HERE, python, release):
+        pass
     assert refused(HERE, "/bin/true") == ["Not a Python that runs: /bin/true"]
     assert refused(HERE, "/usr/bin/yes") == ["Not a Python that runs: /usr/bin/yes"]
     assert refused(HERE, "/nowhere/python") == ["Cannot start /nowhere/python: No such file or directory"]
@@ -200,13 +206,13 @@ def test_what_cannot_compile_is_refused(tmp_path: Path) -> None:
     assert refused("3.9", None) == ["No bytecode can be made for Python 3.9: 3.10 to 3.14 are known"]
     assert refused("3.99", python) == ["No bytecode can be made for Python 3.99: 3.10 to 3.14 are known"]
     fake = tmp_path / "python"
-    said = claims(fake, "pypy", "3.11", "pypy311", "", "f00d0d0a")
+    said = claims(fake, "pypy", "3.11.2", "pypy311", "", "f00d0d0a")
     assert refused("3.11", said) == [f"Not CPython but pypy: {fake}"]
-    said = claims(fake, "cpython", "3.13", "cpython-313", "t", "f00d0d0a")
+    said = claims(fake, "cpython", "3.13.0", "cpython-313", "t", "f00d0d0a")
     assert refused("3.13", said) == [f"Python 3.13 is free-threaded: {fake}"]
-    said = claims(fake, "cpython", "3.11", "cpython-311", "d", "f00d0d0a")
+    said = claims(fake, "cpython", "3.11.2", "cpython-311", "d", "f00d0d0a")
     assert refused("3.11", said) == [f"Python 3.11 is a debug build: {fake}"]
-    said = claims(fake, "cpython", "3.11", "graal", "", "f00d0d0a")
+    said = claims(fake, "cpython", "3.11.2", "graal", "", "f00d0d0a")
     assert refused("3.11", said) == [f"Python 3.11 is of the kind graal: {fake}"]
 
 
@@ -231,7 +237,7 @@ def test_the_running_python_is_taken_or_one_on_path(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(("then", "how"), [("exit 3", "with status 3"), ("kill -9 $$", "by signal 9")])
 @pytest.mark.parametrize("size", [10, 10_000_000])
 def test_a_python_that_dies_names_the_file(tmp_path: Path, then: str, how: str, size: int) -> None:
-    fake = claims(tmp_path / "python", "cpython", "3.11", "cpython-311", "", "a70d0d0a", then=f"read x; {then}")
+    fake = claims(tmp_path / "python", "cpython", "3.11.2", "cpython-311", "", "a70d0d0a", then=f"read x; {then}")
     message = f"{fake} ended {how} while it compiled lib/a.py"
     with Compiler(fake, "3.11") as compiler, pytest.raises(CapsuleError, match=message):
         list(compiler.compile([("lib/a.py", b"\n" * size)]))
@@ -239,7 +245,7 @@ def test_a_python_that_dies_names_the_file(tmp_path: Path, then: str, how: str, 
 
 def test_a_python_that_writes_something_else_is_refused(tmp_path: Path) -> None:
     answer = r"head -c 17 >/dev/null; printf '\011\0\0\0\0\0\0\0hashhash?'; cat >/dev/null"
-    fake = claims(tmp_path / "python", "cpython", "3.11", "cpython-311", "", "a70d0d0a", then=answer)
+    fake = claims(tmp_path / "python", "cpython", "3.11.2", "cpython-311", "", "a70d0d0a", then=answer)
     with Compiler(fake, "3.11") as compiler, pytest.raises(CapsuleError, match="unknown kind of bytecode"):
         list(compiler.compile([("a", b"")]))
 
