@@ -96,7 +96,7 @@ class Inputs:
             base = environment.layout.base_entries(bundled=self.interpreter is not None or self._has_interpreter)
             yield BASE_LAYER, f"{VENV}/", base, []
             if self.interpreter:
-                yield INTERPRETER_LAYER, f"{INTERPRETER}/", self.interpreter.entries(executables), []
+                yield INTERPRETER_LAYER, f"{INTERPRETER}/", self.interpreter.entries(executables, self.compiler), []
             for part in environment.parts:
                 yield part.name, part.package.label, part.entries(environment.layout, executables, self.compiler), []
 
@@ -140,12 +140,14 @@ def read_inputs(
     except CapsuleError as error:
         problems += error.problems
     environment = gathered.environment
+    bundled: str | None = None
     try:
         if python.interpreter and environment:
             target = Target(environment.layout.python, python.wish.platform)
             interpreter = Bundled(scan_plain(python.interpreter, "interpreter"), target)
+            bundled = os.path.join(python.interpreter, "bin", f"python{target.python}")
         if python.bytecode and environment:
-            compiler = stack.enter_context(find_compiler(environment.layout.python, python.compiler))
+            compiler = stack.enter_context(find_compiler(environment.layout.python, python.compiler or bundled))
     except CapsuleError as error:
         problems += error.problems
     if not environment and not problems and (python.interpreter or python.bytecode):

@@ -87,7 +87,8 @@ def interpreter(arguments: Arguments, write: Write, say: Say) -> None:
     found = Bundled(_Files(_below_root(arguments, target.python)), target)
     for warning in found.warnings:
         say(f"WARNING: {warning}")
-    write(found.entries(Patterns(arguments.options["--executable"])))
+    with _compiler(arguments, target.python) as compiler:
+        write(found.entries(Patterns(arguments.options["--executable"]), compiler))
 
 
 def _target(arguments: Arguments) -> Target:

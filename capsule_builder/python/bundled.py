@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from capsule_builder.entries import Bytes, Entry, File, Symlink
 from capsule_builder.errors import refusal
 from capsule_builder.patterns import Patterns
+from capsule_builder.python.bytecode import Compiler, pyc_path
 from capsule_builder.python.interpreter import Plan, bundle
 from capsule_builder.python.layout import INTERPRETER
 from capsule_builder.python.tree import VenvTree
@@ -31,10 +32,6 @@ def _misfit(plan: Plan, target: Target) -> str:
     return ""
 
 
-def _is_script(data: bytes) -> bool:
-    return data[:2] == b"#!"  # only text is ever written anew
-
-
 class Bundled:
     """The interpreter that ``tree`` holds, for the ``target``'s Python and platform; ``warnings`` are for people.
 
@@ -54,22 +51,29 @@ class Bundled:
         with self._tree.origin(path).opened() as content:
             return b"".join(content.chunks())
 
-    def entries(self, executables: Patterns) -> Iterator[Entry]:
-        """The entries in path order; files are opened one at a time.
+    def entries(self, executables: Patterns, compiler: Compiler | None = None) -> Iterator[Entry]:
+        """The entries in path order; files are opened one at a time. With a ``compiler`` the library is compiled too.
 
         Raises:
             CapsuleError: a file cannot be read.
         """
-        for path in sorted([*self._plan.files, *self._plan.links]):
+        written = {path: data for path, data in self._plan.files.items() if data is not None}
+        if compiler:
+            written |= self._compiled(compiler)
+        for path in sorted({*self._plan.files, *self._plan.links, *written}):
             place = f"{INTERPRETER}/{path}"
             if path in self._plan.links:
                 yield Symlink(place, self._plan.links[path])
-                continue
-            new = self._plan.files[path]
-            if new is not None:
-                named = not _is_script(new) and executables.match(place)
-                yield File(place, _is_script(new) or named, Bytes(new), named)
-                continue
-            with self._tree.origin(path).opened() as content:
-                named = not content.program and executables.match(place)
-                yield File(place, content.program or named, content, named)
+            elif path in written:
+                program = written[path][:2] == b"#!"  # no program of another kind is ever written
+                named = not program and executables.match(place)
+                yield File(place, program or named, Bytes(written[path]), named)
+            else:
+                with self._tree.origin(path).opened() as content:
+                    named = not content.program and executables.match(place)
+                    yield File(place, content.program or named, content, named)
+
+    def _compiled(self, compiler: Compiler) -> Iterator[tuple[str, bytes]]:
+        modules = sorted(path for path in self._plan.files if path.startswith("lib/") and path.endswith(".py"))
+        sources = ((path, self._plan.files[path] or self._read(path)) for path in modules)
+        return ((pyc_path(path, compiler.tag), code) for path, code in compiler.compile(sources) if code is not None)

@@ -26,6 +26,7 @@ Each action's command line is one params file, one argument a line. All three be
 `interpreter` packs the interpreter:
 
     --executable=<pattern>  repeated
+    --bytecode=             when its library is to be compiled, by itself
     interpreter<TAB><path><TAB><short path>     one of its files
 
 In any of these, `unfit<TAB><path>` stands in place of a line whose path holds a tab or a line break.
@@ -155,6 +156,8 @@ def _interpreter_layer(ctx):
     layer, args = _declare(ctx, "interpreter", "interpreter", "interpreter")
     files = ctx.attr.interpreter[DefaultInfo].files
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
+    if ctx.attr.bytecode != "none":
+        args.add("--bytecode=")
     args.add_all(files, map_each = _interpreter)
     _run(ctx, layer, args, "CapsuleInterpreter", "interpreter", files)
     return layer

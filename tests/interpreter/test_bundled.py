@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from capsule_builder.elf import read_linkage
+from capsule_builder.entries import File
 from capsule_builder.errors import CapsuleError
 from capsule_builder.patterns import Patterns
 from capsule_builder.python.bundled import Bundled
+from capsule_builder.python.bytecode import find_compiler
 from capsule_builder.requirements import Target
 from capsule_builder.sources.plain import scan_plain
+from tests.determinism import pythons
 from tests.interpreter.test_interpreter import compile_c
 
 
@@ -62,3 +66,15 @@ def test_another_platform_is_refused(root: Path) -> None:
         (problem,) = caught.value.problems
         assert problem.code == "interpreter-platform"
         assert problem.message == f"The interpreter {misfit}, and the platform is {platform}"
+
+
+def test_with_bytecode_its_library_is_compiled_by_name_alone(root: Path, tmp_path: Path) -> None:
+    here = pythons.found()["3.11"]
+    with find_compiler("3.11", here) as compiler:
+        entries = {entry.path: entry for entry in bundled(root, "linux_x86_64").entries(Patterns([]), compiler)}
+    code = entries["python/lib/python3.11/__pycache__/os.cpython-311.pyc"]
+    assert isinstance(code, File) and not code.executable
+    (tmp_path / "os.pyc").write_bytes(b"".join(code.content.chunks()))
+    show = "import marshal, sys; print(marshal.loads(open(sys.argv[1], 'rb').read()[16:]).co_filename)"
+    said = subprocess.run([here, "-c", show, tmp_path / "os.pyc"], check=True, capture_output=True, text=True)
+    assert said.stdout == "lib/python3.11/os.py\n"
