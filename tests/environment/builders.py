@@ -34,7 +34,7 @@ def venv_and_pip(place: Path, situation: Situation) -> None:
 
 def virtualenv_and_pip(place: Path, situation: Situation) -> None:
     situation.run(TOOLS / "virtualenv", "-q", "--no-download", "--no-periodic-update", "-p", PYTHON, place)
-    _pip(place, situation)
+    _pip(place, situation, "--no-compile")
 
 
 def uv(place: Path, situation: Situation) -> None:

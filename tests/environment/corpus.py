@@ -104,6 +104,15 @@ def unpack(archive: Path, place: Path) -> Path:
     return place
 
 
+def files_of(venv: Path) -> set[str]:
+    """Every path below an environment that is no directory, links too, relative to it."""
+    return {
+        os.path.relpath(os.path.join(directory, name), venv)
+        for directory, below, names in os.walk(venv)
+        for name in [*names, *(name for name in below if os.path.islink(os.path.join(directory, name)))]
+    }
+
+
 @contextmanager
 def open_place() -> Iterator[Path]:
     """A new directory that every user may enter, as pytest's own are not."""

@@ -1,4 +1,4 @@
-"""What is in the capsule: every file is accounted for, by readers that are not ours, and none knows a place."""
+"""What is in the capsule: every file is accounted for, by readers that are not ours; and what it takes to build it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import base64
 import csv
 import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
-import urllib.parse
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.environment import builders
 from tests.environment.corpus import (
     LARGE_WHEELS,
     PLAIN,
@@ -26,21 +23,13 @@ from tests.environment.corpus import (
     SITE,
     WHEELS,
     capsbuild,
+    files_of,
     unpack,
 )
 from tests.environment.host import PLACE, Host, Ran
 from tests.interpreter.test_interpreter import from_disk, mend
 
 MIB = 1 << 20
-
-
-def files_of(venv: Path) -> set[str]:
-    """Every path below an environment that is no directory, links too, relative to it."""
-    return {
-        os.path.relpath(os.path.join(directory, name), venv)
-        for directory, below, names in os.walk(venv)
-        for name in [*names, *(name for name in below if os.path.islink(os.path.join(directory, name)))]
-    }
 
 
 def rows(venv: Path) -> Iterable[tuple[str, str, str, str]]:
@@ -86,36 +75,6 @@ def test_requirements_are_met_in_the_opinion_of_pip(capsule: Path) -> None:
     """The capsule has its own, since httpie requires it."""
     (ran,) = Host(capsule).run([[PLACE / "venv/bin/python", "-m", "pip", "--no-cache-dir", "check"]])
     assert ran == Ran(0, "No broken requirements found.\n", "")
-
-
-def test_no_file_knows_a_place_of_the_build(place: Path, app: Path) -> None:
-    """The capsule of a finished environment, whose scripts, caches and settings are full of its place."""
-    venv = place / "a place" / "that was built in" / "venv"
-    builders.venv_and_pip(venv, PLAIN)
-    capsbuild("--from-dir", app, "--venv", venv, "--output", place / "finished.tar.gz")
-    unpacked = unpack(place / "finished.tar.gz", place / "finished")
-    places = [str(place), str(venv), os.path.realpath(venv), str(WHEELS)]
-    needles = {needle for name in places for needle in spelled(name)}
-
-    def hits(root: Path) -> set[str]:
-        found = set()
-        for path in files_of(root):
-            file = root / path
-            data = os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
-            if any(needle in data for needle in needles):
-                found.add(path)
-        return found
-
-    assert len(hits(venv)) > 3_000, "it was full of them"
-    assert hits(unpacked) == set()
-
-
-def spelled(place: str) -> set[bytes]:
-    """A path in every spelling that a file may have it in."""
-    quoted = urllib.parse.quote(place)
-    spaceless = place.replace(" ", "\\ ")
-    texts = {place, quoted, spaceless, json.dumps(place)[1:-1], place.replace("/", "\\/"), repr(place)[1:-1]}
-    return {text.encode() for text in texts} | {place.encode(code) for code in ("utf-16-le", "utf-16-be", "utf-32-le")}
 
 
 def test_scripts_of_wheels_keep_their_text(capsule: Path) -> None:

@@ -30,6 +30,7 @@ from tests.environment.corpus import (
     capsbuild,
     unpack,
 )
+from tests.environment.host import PLACE, Host
 
 PLACES = {"plain": (PLAIN, "venv"), "other": (OTHER, "a far longer place, with spaces & signs/of some depth/env")}
 
@@ -208,15 +209,24 @@ def test_a_capsule_built_of_what_was_unpacked(
 # Bytecode
 
 
-def test_bytecode_is_the_same_whoever_made_the_environment(whole: Path, app: Path, tmp_path: Path) -> None:
+def test_bytecode_is_the_same_whoever_made_the_environment(whole: Path, app: Path, place: Path) -> None:
+    archive = place / "compiled.tar.gz"
     built = [
-        capsbuild(*arguments, "--bytecode", "unchecked-hash", "--output", tmp_path / "a.tar.gz", situation=situation)
-        for arguments, situation in [
-            (["--from-dir", app, "--wheels", WHEELS], PLAIN),
-            (["--from-dir", whole], OTHER),
-        ]
+        capsbuild(*arguments, "--bytecode", "unchecked-hash", "--output", archive, situation=situation)
+        for arguments, situation in [(["--from-dir", app, "--wheels", WHEELS], PLAIN), (["--from-dir", whole], OTHER)]
     ]
     assert built[0]["id"] == built[1]["id"]
+
+    unpacked = unpack(archive, place / "compiled")
+    metadata = json.loads((unpacked / ".capsule_metadata.json").read_text())
+    assert (metadata["id"], metadata["requirements"]) == (built[0]["id"], "verified")
+    host = Host(unpacked)
+    commands = [[PLACE / "venv/bin/idna", "--version"], [PLACE / "venv/bin/python", "serve.py"]]
+    before = host.run(commands, cwd=PLACE)
+    assert [ran.status for ran in before] == [0, 0], before
+    for module in ("idna/cli.py", "flask/__init__.py", "numpy/__init__.py"):
+        (unpacked / SITE / module).write_text("raise SystemExit('the source was read')\n")
+    assert host.run(commands, cwd=PLACE) == before, "nobody looks at the sources"
 
 
 # That it can fail

@@ -6,12 +6,13 @@ import csv
 import json
 import os
 import re
+import urllib.parse
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from tests.environment import builders
-from tests.environment.corpus import PLAIN, PYTHON, SITE
+from tests.environment.corpus import PLAIN, PYTHON, SITE, WHEELS, capsbuild, files_of, unpack
 from tests.environment.host import PLACE, Host, Ran
 
 BIN = PLACE / "venv" / "bin"
@@ -193,6 +194,37 @@ def test_data_is_found_by_the_prefix(host: Host) -> None:
     ran = host.run([BIN / "python", "-c", program] for program in programs)
     assert [one.status for one in ran] == [0, 0], ran
     assert "python3" in ran[0].out and "jupyter" in ran[1].out
+
+
+# Places
+
+
+def test_no_file_knows_a_place_of_the_build(place: Path, app: Path, untouched: Path) -> None:
+    """The capsule of a finished environment, whose scripts, caches and settings are full of its place."""
+    capsbuild("--from-dir", app, "--venv", untouched, "--output", place / "finished.tar.gz")
+    unpacked = unpack(place / "finished.tar.gz", place / "finished")
+    places = [str(place), str(untouched), os.path.realpath(untouched), str(WHEELS)]
+    needles = {needle for name in places for needle in spelled(name)}
+
+    def hits(root: Path) -> set[str]:
+        found = set()
+        for path in files_of(root):
+            file = root / path
+            data = os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
+            if any(needle in data for needle in needles):
+                found.add(path)
+        return found
+
+    assert len(hits(untouched)) > 3_000, "it was full of them"
+    assert hits(unpacked) == set()
+
+
+def spelled(place: str) -> set[bytes]:
+    """A path in every spelling that a file may have it in."""
+    quoted = urllib.parse.quote(place)
+    spaceless = place.replace(" ", "\\ ")
+    texts = {place, quoted, spaceless, json.dumps(place)[1:-1], place.replace("/", "\\/"), repr(place)[1:-1]}
+    return {text.encode() for text in texts} | {place.encode(code) for code in ("utf-16-le", "utf-16-be", "utf-32-le")}
 
 
 def test_it_is_read_only_and_the_originals_are_gone(host: Host, untouched: Path) -> None:
