@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from capsule_builder import capsule, open_files
 from capsule_builder.archive.members import DEFAULT_LEVEL
@@ -16,9 +17,13 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.inputs import PythonOptions, Source, read_inputs
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
-from capsule_builder.output import NewFile, check_output, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_pair, undisturbed
 
 __all__ = ["Built", "PythonOptions", "Source", "build"]
+
+
+Signer = Callable[[BinaryIO, str, str, str], bytes]
+"""Gets an archive, and its capsule's name, version and ID; gives what goes into the ``.minisig`` beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class Built:
     """A capsule that was built.
 
     ``id`` is 64 hex digits; ``archive`` the path it was written to, ``size`` its length in bytes, ``archive_sha256``
-    its SHA-256 (None unless it was asked for); ``files`` counts files; ``warnings`` and ``notes`` are for people.
+    its SHA-256 (None unless it was asked for), ``signature`` the path of its signature (None unless it was signed);
+    ``files`` counts files; ``warnings`` and ``notes`` are for people.
     """
 
     id: str
@@ -34,6 +40,7 @@ class Built:
     version: str
     archive: str
     archive_sha256: str | None
+    signature: str | None
     size: int
     files: int
     warnings: tuple[Problem, ...]
@@ -50,6 +57,7 @@ def build(
     jobs: int = 1,
     build: BuildFacts = UNSTAMPED,
     hash_archive: bool = False,
+    sign: Signer | None = None,
     progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
     before_commit: Callable[[], None] | None = None,
 ) -> Built:
@@ -57,8 +65,8 @@ def build(
 
     The manifest is the source's own ``capsule.yml`` unless one is named; ``output`` is
     ``capsule-<name>-<short id>.tar.gz`` in the current directory unless given. ``progress`` gets the number of bytes to
-    read and gives what is told of each piece. ``before_commit`` is called when nothing is left to do but to put the
-    archive in its place.
+    read and gives what is told of each piece. ``sign`` signs the archive before anybody sees it. ``before_commit`` is
+    called when nothing is left to do but to put the archive in its place.
 
     Raises:
         CapsuleError: the manifest, the tree, the environment or the place of the output is refused: every reason that
@@ -71,7 +79,9 @@ def build(
         inputs = read_inputs(source, manifest_path, options, stack)
         manifest = inputs.manifest
         tree = None if source.is_zip else inputs.tree
-        check_output(output or capsule.archive_name(manifest.name, "<short id>"), tree)
+        planned = output or capsule.archive_name(manifest.name, "<short id>")
+        for each in [planned, f"{planned}.minisig"] if sign else [planned]:
+            check_output(each, tree)
         stack.enter_context(_named(output or place))
         told = stack.enter_context(progress(inputs.size)) if progress else None
 
@@ -97,15 +107,24 @@ def build(
         with undisturbed():
             new = stack.enter_context(NewFile(archive))
         capsule.write_archive(new.file, index, merged, layers, manifest, level=level, build=build, digest=digest)
+        signature: NewFile | None = None
+        if sign:
+            with undisturbed():
+                signature = stack.enter_context(NewFile(f"{archive}.minisig"))
+            signature.file.write(sign(new.file, manifest.name, manifest.version, merged.id))
         if before_commit:
             before_commit()
-        new.commit()
+        if signature:
+            commit_pair(signature, new)
+        else:
+            new.commit()
         return Built(
             id=merged.id,
             name=manifest.name,
             version=manifest.version,
             archive=archive,
             archive_sha256=digest.hexdigest() if digest else None,
+            signature=signature.path if signature else None,
             size=os.stat(archive).st_size,
             files=merged.files,
             warnings=(*inputs.warnings, *merged.warnings),

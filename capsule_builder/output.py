@@ -30,24 +30,33 @@ def undisturbed() -> Iterator[None]:
 class NewFile:
     """Writes ``path`` beside its place and renames it there on :meth:`commit`.
 
-    Leaving the context without a commit removes what was written; an older file of that name stays as it was.
+    Leaving the context without a commit removes what was written; an older file of that name stays as it was. The
+    file has the mode that the umask leaves, unless it is ``private``: then it is 0600 from its first byte on.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, *, private: bool = False) -> None:
+        self.path = path
+        self._private = private
         directory, name = os.path.split(path)
         fd, self._partial = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".partial", dir=directory or ".")
         self.file: BinaryIO = os.fdopen(fd, "w+b")
         self._done = False
 
-    def commit(self) -> None:
-        """Puts the finished file in its place."""
+    def commit(self, *, replace: bool = True) -> None:
+        """Puts the finished file in its place.
+
+        Raises:
+            FileExistsError: there is one of that name, and it is not to be replaced.
+        """
         self.file.close()
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(self._partial, 0o666 & ~mask)
-        os.replace(self._partial, self._path)
-        self._done = True
+        os.chmod(self._partial, 0o600 if self._private else 0o666 & ~mask)
+        if replace:
+            os.replace(self._partial, self.path)
+            self._done = True
+        else:
+            os.link(self._partial, self.path)  # a rename would replace whatever came meanwhile
 
     def __enter__(self) -> NewFile:
         return self
@@ -60,6 +69,19 @@ class NewFile:
                 self.file.close()
             with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
                 os.unlink(self._partial)
+
+
+def commit_pair(companion: NewFile, main: NewFile, *, replace: bool = True) -> None:
+    """Puts two files in their places, ``companion`` first: ``main`` never appears without it.
+
+    Raises:
+        OSError: one of them cannot be put there; neither is left behind.
+    """
+    companion.commit(replace=replace)
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.unlink, companion.path)
+        main.commit(replace=replace)
+        undo.pop_all()
 
 
 def check_output(output: str, tree: Tree | None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from capsule_builder import __version__
 from capsule_builder.archive.members import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
-from capsule_builder.build import Built, PythonOptions, Source, build
+from capsule_builder.build import Built, PythonOptions, Signer, Source, build
 from capsule_builder.cli import report
 from capsule_builder.cli.progress import bar
 from capsule_builder.errors import Problem
@@ -24,6 +24,8 @@ _EPILOG = """\
 other commands:
   capsbuild anchors DIR        list every byte that ties a tree to the place where it lies
   capsbuild requirements ...   tell whether an environment is all that requirements files ask for
+  capsbuild sign FILE ...      sign a capsule that was built
+  capsbuild keygen ...         make a key pair to sign with
 
 examples:
   capsbuild --from-dir app --manifest app/capsule.yml
@@ -35,7 +37,7 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 """
 
 
-_COMMANDS = ("anchors", "requirements")
+_COMMANDS = ("anchors", "keygen", "requirements", "sign")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     built: Built | None = None
+    warnings: list[Problem] = []
     with report.refusals("Cannot write the capsule") as problems:
+        sign = _signer(arguments.sign, warnings) if arguments.sign else None
         built = build(
             Source(arguments.from_dir or arguments.from_zip, bool(arguments.from_zip), arguments.strip_components),
             arguments.manifest,
@@ -63,25 +67,39 @@ def _run(arguments: argparse.Namespace) -> int:
             jobs=arguments.jobs,
             build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
             hash_archive=arguments.json,
+            sign=sign,
             progress=None if arguments.quiet else bar,
             before_commit=report.finish,
         )
     report.finish()
-    for warning in built.warnings if built else ():
+    warnings += built.warnings if built else ()
+    for warning in warnings:
         report.warning(warning)
     report.errors(problems)
     if built and not arguments.quiet:
         report.notes(built.notes)
     told = True
     if arguments.json:
-        told = report.result(json.dumps(_document(built) if built else _failure(problems)))
+        told = report.result(json.dumps(_document(built, warnings) if built else _failure(problems)))
     elif built and not arguments.quiet:
         told = report.result(
             f"✅ Capsule built successfully: {shown(built.archive)}",
             f"   BUILD_SHA: {built.id}",
             f"   Size: {built.size / 1e6:.2f} MB",
+            *([f"   Signature: {shown(built.signature)}"] if built.signature else []),
         )
     return 0 if built and told else 1
+
+
+def _signer(key: str, warnings: list[Problem]) -> Signer:
+    """Opens the key, whose password may have to be typed, before anything is built."""
+    from capsule_builder.keys import open_secret_key
+    from capsule_builder.minisign import Claim
+    from capsule_builder.signing import sign_stream
+
+    secret, found = open_secret_key(key, os.environ)
+    warnings += found
+    return lambda archive, *claim: sign_stream(archive, Claim(*claim), secret).format()
 
 
 def _python(arguments: argparse.Namespace) -> PythonOptions:
@@ -109,7 +127,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _document(built: Built) -> dict[str, object]:
+def _document(built: Built, warnings: Sequence[Problem]) -> dict[str, object]:
     return {
         "id": built.id,
         "short_id": short_id(built.id),
@@ -117,9 +135,10 @@ def _document(built: Built) -> dict[str, object]:
         "version": built.version,
         "archive": built.archive,
         "archive_sha256": built.archive_sha256,
+        "signature": built.signature,
         "size": built.size,
         "files": built.files,
-        "warnings": [str(warning) for warning in built.warnings],
+        "warnings": [str(warning) for warning in warnings],
         "notes": list(built.notes),
     }
 
@@ -227,6 +246,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="EXE",
         type=_some,
         help="the interpreter that compiles (default: this one if it is of the right version, or python3.X on PATH)",
+    )
+    parser.add_argument(
+        "--sign",
+        metavar="KEY",
+        type=_some,
+        help="sign the archive with the minisign key in the file KEY, into a .minisig beside it",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
