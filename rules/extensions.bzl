@@ -53,11 +53,16 @@ def _capsule_impl(module_ctx):
         name = "rules_capsule_python",
         interpreter = interpreter,
     )
+    capsule_python_repository(
+        name = "rules_capsule_signing",
+        interpreter = interpreter,
+        signing = True,
+    )
     _declare_wheels(module_ctx.modules)
 
 capsule = module_extension(
     implementation = _capsule_impl,
-    doc = "Makes the repository that the default toolchain's Python packages come from, and those with the wheels of locks.",
+    doc = "Makes the repositories that the Python packages of the default toolchain and of signing come from, and those with the wheels of locks.",
     tag_classes = {
         "python": _python,
         "wheels": _wheels,

@@ -6,7 +6,7 @@ load("//rules/private:wheels_repository.bzl", _capsule_wheels = "capsule_wheels"
 capsule_wheels = _capsule_wheels
 
 def rules_capsule_dependencies(interpreter = ""):
-    """Declares the one repository that the default toolchain needs; it is fetched only when that toolchain is used.
+    """Declares what the default toolchain needs, and what signing does; each is fetched only when it is used.
 
     Args:
       interpreter: the absolute path of the Python 3.10 or newer that actions run; found as the environment
@@ -16,6 +16,12 @@ def rules_capsule_dependencies(interpreter = ""):
         capsule_python_repository(
             name = "rules_capsule_python",
             interpreter = interpreter,
+        )
+    if not native.existing_rule("rules_capsule_signing"):
+        capsule_python_repository(
+            name = "rules_capsule_signing",
+            interpreter = interpreter,
+            signing = True,
         )
 
 # buildifier: disable=unnamed-macro

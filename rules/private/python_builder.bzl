@@ -20,7 +20,15 @@ sys.exit(main(sys.argv[1:]))
 # -I and -S keep out the user's environment and site-packages, -B writes nothing, and UTF-8 holds whatever the locale.
 _FLAGS = "-ISBXutf8"
 
-def _shebang(interpreter):
+def shebang(interpreter):
+    """Gives the first line, or lines, of a script that an interpreter runs by itself.
+
+    Args:
+      interpreter: its absolute path.
+
+    Returns:
+      The text, without a line end.
+    """
     if " " not in interpreter and len(interpreter) < 100:
         return "#!%s %s" % (interpreter, _FLAGS)
 
@@ -40,7 +48,7 @@ def _python_builder_impl(ctx):
         content = _LAUNCHER.format(
             interpreter = ctx.attr.interpreter,
             path = repr(path),
-            shebang = _shebang(ctx.attr.interpreter),
+            shebang = shebang(ctx.attr.interpreter),
         ),
         is_executable = True,
         output = launcher,

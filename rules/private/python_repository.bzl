@@ -1,9 +1,10 @@
-"""The repository `@rules_capsule_python`: an interpreter of the host, and the packages that the builder imports."""
+"""The repositories `@rules_capsule_python` and `@rules_capsule_signing`: an interpreter of the host, and the packages that it imports."""
 
 load("//rules/private:host_python.bzl", "CLEAN", "other_pip", "probe_python")
 
-# Of the packages in the lock, those that actions import.
+# Of the packages in the lock, those that actions import, and those that only signing does.
 _PACKAGES = ["deflate", "installer", "packaging", "pyyaml"]
+_SIGNING_PACKAGES = ["cffi", "pynacl"]
 
 _DEFS = '''"""Written by rules_capsule."""
 
@@ -13,15 +14,23 @@ SITE_DIRECTORY = "site"
 '''
 
 # No metadata and no bytecode: whoever fetches this for one version of Python, the inputs are the same.
+_FILES = [
+    "site/deflate/*.py",
+    "site/deflate/*.so",
+    "site/installer/**/*.py",
+    "site/packaging/**/*.py",
+    "site/yaml/*.py",
+]
+_SIGNING_FILES = [
+    "site/_cffi_backend*.so",
+    "site/cffi/*.py",
+    "site/nacl/**/*.py",
+    "site/nacl/*.so",
+]
+
 _BUILD = """filegroup(
     name = "site",
-    srcs = glob([
-        "site/deflate/*.py",
-        "site/deflate/*.so",
-        "site/installer/**/*.py",
-        "site/packaging/**/*.py",
-        "site/yaml/*.py",
-    ]),
+    srcs = glob({files}),
     visibility = ["//visibility:public"],
 )
 """
@@ -45,13 +54,13 @@ def _find_python(repository_ctx):
                 return found
     fail("The capsule builder needs Python 3.10 or newer. Neither /usr/bin/python3 nor python3 on PATH is one: install it, or name it with --repo_env=CAPSULE_PYTHON=/path/to/python3.")
 
-def _locked(text):
-    """Gives the part of a lock file that concerns _PACKAGES, with its hashes."""
+def _locked(text, packages):
+    """Gives the part of a lock file that concerns some packages, with its hashes."""
     kept = []
     keep = False
     for line in text.splitlines():
         if line and not line.startswith(" ") and not line.startswith("#"):
-            keep = line.split("==")[0].lower() in _PACKAGES
+            keep = line.split("==")[0].lower() in packages
         if keep:
             kept.append(line)
     return "\n".join(kept) + "\n"
@@ -64,7 +73,7 @@ def _installers(repository_ctx, python):
     return [[pip, "--python", python.executable]] if pip else []
 
 def _install(repository_ctx, python):
-    repository_ctx.file("requirements.txt", _locked(repository_ctx.read(repository_ctx.attr.lock)), executable = False)
+    repository_ctx.file("requirements.txt", _locked(repository_ctx.read(repository_ctx.attr.lock), _PACKAGES + (_SIGNING_PACKAGES if repository_ctx.attr.signing else [])), executable = False)
     what = ["--no-deps", "--require-hashes", "--target", "site", "-r", "requirements.txt"]
     pip_options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--only-binary", ":all:", "--quiet"]
     attempts = [installer + ["install"] + pip_options + what for installer in _installers(repository_ctx, python)]
@@ -87,7 +96,8 @@ def _install(repository_ctx, python):
 def _capsule_python_repository_impl(repository_ctx):
     python = _find_python(repository_ctx)
     _install(repository_ctx, python)
-    repository_ctx.file("BUILD", _BUILD, executable = False)
+    files = _FILES + (_SIGNING_FILES if repository_ctx.attr.signing else [])
+    repository_ctx.file("BUILD", _BUILD.format(files = repr(files)), executable = False)
     repository_ctx.file("interpreter", python.executable + "\n", executable = False)
     repository_ctx.file("defs.bzl", _DEFS.format(interpreter = repr(python.base)), executable = False)
 
@@ -100,6 +110,9 @@ capsule_python_repository = repository_rule(
         "lock": attr.label(
             default = Label("//requirements:builder.txt"),
             doc = "The lock file, with hashes.",
+        ),
+        "signing": attr.bool(
+            doc = "Whether to install what signing imports, too.",
         ),
     },
     configure = True,
