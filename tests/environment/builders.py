@@ -24,7 +24,7 @@ def _uv(place: Path, situation: Situation, *options: str) -> None:
 def uv_install(place: Path, situation: Situation = PLAIN) -> None:
     """Fills an environment by uv; without a cache, so that nothing of one run is left for the next."""
     python = place / "bin" / "python"
-    situation.run(TOOLS / "uv", "pip", "install", "-q", "--no-cache", "--link-mode", "copy", *_WHAT, "-p", python)
+    situation.run(TOOLS / "uv", "pip", "install", "-q", "--no-cache", *_WHAT, "-p", python)
 
 
 def venv_and_pip(place: Path, situation: Situation) -> None:

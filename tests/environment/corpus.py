@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -76,6 +77,8 @@ class Situation:
 
 PLAIN = Situation()
 OTHER = Situation(0o077, 2, "4242", {"TZ": "Asia/Tokyo", "LC_ALL": "C"})
+OTHER_TODAY = dataclasses.replace(OTHER, days=0)
+"""For what reads many files, which a faked clock slows down."""
 
 
 def application(place: Path) -> Path:
@@ -111,6 +114,11 @@ def files_of(venv: Path) -> set[str]:
         for directory, below, names in os.walk(venv)
         for name in [*names, *(name for name in below if os.path.islink(os.path.join(directory, name)))]
     }
+
+
+def link_tree(source: Path, target: Path) -> Path:
+    """A copy that shares its files: to be read alone."""
+    return Path(shutil.copytree(source, target, symlinks=True, copy_function=os.link))
 
 
 @contextmanager
