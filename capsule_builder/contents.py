@@ -132,5 +132,5 @@ def _conflict(path: str, one: str, other: str, difference: str) -> Problem:
     return Problem(
         "layer-conflict",
         f"Two layers disagree about {shown(path)}: {one} and {other} ({difference})",
-        "Leave it out of one of them, or make both the same.",
+        "Leave it out of one of them, or make both the same; of two wheels, keep one.",
     )

@@ -115,7 +115,7 @@ def read_inputs(
     manifest_bytes = b""
     tree: Tree | None = None
     try:
-        tree, unfit = _scan(source, _below(source, python.wish.venv))
+        tree, unfit = _scan(source, [python.wish.venv, python.wish.wheels, python.interpreter])
         stack.enter_context(tree)
         problems += unfit
     except CapsuleError as error:
@@ -165,10 +165,11 @@ def read_inputs(
     return Inputs(source, manifest, manifest_bytes, tree, gathered, interpreter, compiler, left_out, warnings)
 
 
-def _scan(source: Source, venv: str) -> tuple[Tree, list[Problem]]:
+def _scan(source: Source, ingredients: list[str | None]) -> tuple[Tree, list[Problem]]:
+    """The source's tree, without the ``ingredients`` of the environment, in case they lie in it."""
     if source.is_zip:
         return ziptree.scan_zip(source.path, source.strip_components)
-    return directory.scan(source.path, without=venv)
+    return directory.scan(source.path, without=[_below(source, path) for path in ingredients if path])
 
 
 def _manifest(source: Source, path: str | None, tree: Tree | None) -> tuple[bytes, str]:
@@ -181,10 +182,8 @@ def _manifest(source: Source, path: str | None, tree: Tree | None) -> tuple[byte
     return read_manifest(path), path
 
 
-def _below(source: Source, path: str | None) -> str:
+def _below(source: Source, path: str) -> str:
     """The path of the directory ``path`` in the source, with a ``/`` at its end; empty when it lies elsewhere."""
-    if not path or source.is_zip:
-        return ""
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(source.path))
     outside = relative == os.curdir or relative == os.pardir or relative.startswith(os.pardir + os.sep)
     return "" if outside else relative + "/"

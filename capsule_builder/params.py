@@ -18,8 +18,8 @@
     lines ``requirements FILE SHORT_PATH``, the first of which includes the others.
 
 ``interpreter``
-    The outputs, ``--level``, ``--python``, ``--platform``, ``--executable``, ``--bytecode``; and lines ``interpreter FILE
-    SHORT_PATH``.
+    The outputs, ``--level``, ``--python``, ``--platform``, ``--executable``, ``--bytecode``; and lines
+    ``interpreter FILE SHORT_PATH``.
 
 ``assemble``
     ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,

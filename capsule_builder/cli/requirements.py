@@ -27,11 +27,22 @@ exit status: 0 all that is required is there; 1 something is not, or cannot be t
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command with ``argv``; gives the exit status."""
-    report.prepare()
+    try:
+        report.prepare()
+        return _run(_arguments(argv))
+    except report.Stopped as stopped:
+        report.leave(stopped)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.wheels and not arguments.python:
         parser.error("--wheels needs --python X.Y: wheels do not say for which Python they are judged")
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> int:
     found: Report | None = None
     with report.refusals("Cannot read the environment") as problems:
         found = _verify(arguments)

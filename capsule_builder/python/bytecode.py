@@ -14,6 +14,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,10 @@ from capsule_builder.python.marshal_form import LAYOUTS, TooDeep, UnknownForm, c
 _WORKER = Path(__file__).with_name("compile_worker.py")
 _UNCHECKED = (0b01).to_bytes(4, "little")  # PEP 552: hash-based, and the source is not looked at
 _CODE = "bytecode-interpreter"
+PATIENCE = 120
+"""The longest that one answer may take, in seconds."""
+
+_ROOM, _GROWTH = 1 << 20, 1000  # bytes of bytecode that are believed, however small the source, and for each byte of it
 _REMEDY = 'Name the Python that the capsule will run on, or set bytecode to "none".'
 
 
@@ -53,6 +59,7 @@ class Compiler:
         """
         self._executable, self._python, self._release = executable, python, release
         self._asked: str | None = None
+        self._limit = 0
         command = [executable, "-I", "-S", "-B", "-W", "ignore", str(_WORKER)]
         try:
             self._process = subprocess.Popen(
@@ -65,11 +72,15 @@ class Compiler:
         if stdin is None or stdout is None:
             raise RuntimeError("a pipe was asked for")
         self._requests, self._answers = stdin, stdout
+        self._since: float | None = time.monotonic()  # when it was last asked and has not answered yet
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
         lines = [self._answers.readline(100).decode("ascii", "replace").rstrip("\n") for _ in range(5)]
         if problem := self._problem(*lines):
             self._process.kill()
             self._end()
             raise CapsuleError([problem])
+        self._since = None
         self.tag = lines[2]
         self._head = bytes.fromhex(lines[4]) + _UNCHECKED
 
@@ -96,11 +107,19 @@ class Compiler:
     def __exit__(self, *_: object) -> None:
         self._end()
 
+    def _watch(self) -> None:
+        """Ends a Python that takes forever, so that nobody waits for it."""
+        while not self._ended.wait(1):
+            if self._since is not None and time.monotonic() - self._since > PATIENCE:
+                self._process.kill()
+
     def _end(self) -> None:
+        self._since = time.monotonic()
         for pipe in (self._requests, self._answers):
             with contextlib.suppress(BrokenPipeError):  # it ended before it read all
                 pipe.close()
         self._process.wait()
+        self._ended.set()
 
     def compile(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
         """The ``.pyc`` file for each source, in the order given; None for one that does not compile.
@@ -124,7 +143,7 @@ class Compiler:
     def _ask(self, path: str, source: bytes) -> None:
         if self._asked is not None:  # of a caller who wanted no more
             self._answer()
-        self._asked = path
+        self._asked, self._limit = path, _ROOM + _GROWTH * len(source)
         name = path.encode("utf-8", "surrogateescape")
         lengths = len(name).to_bytes(8, "little") + len(source).to_bytes(8, "little")
         try:
@@ -135,17 +154,22 @@ class Compiler:
             raise self._died() from None
 
     def _answer(self) -> bytes:
+        self._since = time.monotonic()
         length = self._answers.read(8)
         size = int.from_bytes(length, "little")
+        if size > self._limit:
+            raise self._unknown(f"{size:,} bytes for one file")
         answer = self._answers.read(size)
         if len(length) < 8 or len(answer) < size:
             raise self._died()
-        self._asked = None
+        self._asked = self._since = None
         return answer
 
     def _died(self) -> CapsuleError:
         status = self._process.wait()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        if self._since is not None and time.monotonic() - self._since > PATIENCE:
+            how = f"after {PATIENCE} seconds"
         return refusal(
             _CODE,
             f"{shown(self._executable)} ended {how} while it compiled {shown(self._asked or '')}",
@@ -160,9 +184,10 @@ class Compiler:
         except TooDeep:
             return None
         except UnknownForm as error:
-            raise refusal(
-                _CODE, f"{shown(self._executable)} writes an unknown kind of bytecode: {error}", _REMEDY
-            ) from None
+            raise self._unknown(str(error)) from None
+
+    def _unknown(self, what: str) -> CapsuleError:
+        return refusal(_CODE, f"{shown(self._executable)} writes an unknown kind of bytecode: {what}", _REMEDY)
 
 
 def find_compiler(python: str, executable: str | None, release: str | None = None) -> Compiler:

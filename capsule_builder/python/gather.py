@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from capsule_builder.entries import Content
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import destination
 from capsule_builder.manifest import Manifest
@@ -19,11 +20,15 @@ from capsule_builder.python.layout import VENV
 from capsule_builder.python.seeds import without_seeds
 from capsule_builder.python.wheelhouse import from_wheels
 from capsule_builder.requirements import Report, Requirements, Target, read_requirements, verify
+from capsule_builder.sources.files import open_regular
 from capsule_builder.sources.plain import scan_plain
 from capsule_builder.sources.tree import Tree
 
 DEFAULT_PLATFORM = "manylinux_2_28_x86_64"
 """The platform of the capsule's hosts unless it is stated, as pip names it."""
+
+MAX_REQUIREMENTS = 16 << 20
+"""The largest requirements file that is read, in bytes."""
 
 Read = Callable[[str], bytes]
 
@@ -133,7 +138,8 @@ def _environment(
 ) -> Environment | None:
     if wish.wheels:
         target = Target(manifest.python or "", wish.platform)
-        return from_wheels(wish.wheels, roots[0].requirements if roots else None, target, stack)
+        requirements = roots[0].requirements if roots else None
+        return from_wheels(wish.wheels, requirements, target, stack, complete=wish.verify)
     if wish.venv:
         plain = scan_plain(wish.venv, "virtual environment")
         return from_finished(plain, manifest.python, [os.path.abspath(wish.venv), os.path.realpath(wish.venv)])
@@ -156,22 +162,32 @@ def read_file(path: str) -> bytes:
 
     Raises:
         FileNotFoundError: there is none.
-        CapsuleError: it cannot be read.
+        CapsuleError: it cannot be read, is no regular file, or too large.
     """
+    if "\0" in path or not os.path.exists(path):
+        raise FileNotFoundError(path)
+    file = open_regular(path, path, follow=True, remedy="Name a file.")
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(path) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise refusal("requirements-unreadable", f"Cannot read {shown(path)}: {reason}", "Make it readable.") from error
+        return _limited(file, path)
+    finally:
+        os.close(file.fd)
 
 
 def _read_from(tree: Tree, path: str) -> bytes:
     """A file of the tree, by its path in the capsule."""
-    end = destination(posixpath.normpath(path), tree.links)
+    plain = posixpath.normpath(path)
+    if plain.startswith(("/", "../")):
+        message = f"Requirements file lies outside of the application: {shown(path)}"
+        raise refusal("requirements-outside", message, "Put it into the application, or give it with --requirements.")
+    end = destination(plain, tree.links)
     if end not in set(tree.files):
         raise FileNotFoundError(path)
     with tree.opened(end) as content:
-        return b"".join(content.chunks())
+        return _limited(content, path)
+
+
+def _limited(content: Content, path: str) -> bytes:
+    if content.size > MAX_REQUIREMENTS:
+        message = f"Requirements file is larger than {MAX_REQUIREMENTS >> 20} MiB: {shown(path)}"
+        raise refusal("requirements-size", message, "Name a text file with one requirement a line.")
+    return b"".join(content.chunks())

@@ -56,6 +56,6 @@ def identify(tree: VenvTree, config: Mapping[str, Value], wanted: str | None) ->
         remedy = "Remove the environment, and make it anew with one of them."
         refuse("venv-two-pythons", f"is of more than one Python: {', '.join(versions)}", remedy)
     elif wanted and versions != [wanted]:
-        remedy = "Make it anew with that Python, or change the manifest."
-        refuse("venv-python", f"is of Python {versions[0]}, but the manifest names {wanted}", remedy)
+        remedy = "Make it anew with that Python, or ask for its own (dependencies.python in the manifest)."
+        refuse("venv-python", f"is of Python {versions[0]}, and {wanted} is asked for", remedy)
     return wanted if wanted in versions else versions[-1], problems

@@ -40,7 +40,8 @@ def read(tree: VenvTree, path: str) -> bytes:
     """
     with tree.origin(path).opened() as content:
         if content.size > MAX_METADATA:
-            raise refusal("venv-metadata", f"{tree.label}: too large to be metadata: {shown(path)}")
+            remedy = "Install the distribution that it belongs to again."
+            raise refusal("venv-metadata", f"{tree.label}: too large to be metadata: {shown(path)}", remedy)
         return b"".join(content.chunks())
 
 

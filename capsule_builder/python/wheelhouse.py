@@ -17,6 +17,7 @@ from capsule_builder.requirements import Distribution, Requirements, Target, sel
 from capsule_builder.sources.files import open_regular, unreadable
 
 _MAX_SHOWN = 5
+_ABSENT = {"wheel-missing", "wheel-sdist", "wheel-tags", "wheel-version"}
 _KINDS = (".whl", ".tar.gz", ".zip")
 
 
@@ -42,11 +43,17 @@ def sha256_of(path: str, label: str) -> str:
 
 
 def from_wheels(
-    directory: str, requirements: Requirements | None, target: Target, stack: contextlib.ExitStack
+    directory: str,
+    requirements: Requirements | None,
+    target: Target,
+    stack: contextlib.ExitStack,
+    *,
+    complete: bool = True,
 ) -> Environment:
     """The environment that the wheels in ``directory`` make; they stay open for as long as ``stack`` does.
 
-    With ``requirements``, only what they ask for is taken; otherwise every wheel.
+    With ``requirements``, only what they ask for is taken; otherwise every wheel. Unless it is to be ``complete``, what
+    is not there earns a warning.
 
     Raises:
         CapsuleError: a wheel is missing, damaged, or for another target; every reason, at once.
@@ -55,7 +62,8 @@ def from_wheels(
     names = house.names()
     open_files.allow(len(names))
     chosen = select(names, house.sha256, requirements, target, house.distribution)
-    problems = [*chosen.problems]
+    absent = [problem for problem in chosen.problems if problem.code in _ABSENT and not complete]
+    problems = [problem for problem in chosen.problems if problem not in absent]
     parts: list[Part] = []
     for name in chosen.chosen:
         try:
@@ -65,7 +73,7 @@ def from_wheels(
             problems += error.problems
     if problems:
         raise CapsuleError(dict.fromkeys(problems))
-    warnings = [_unused(chosen.unused)] if chosen.unused else []
+    warnings = [*absent, _unused(chosen.unused)] if chosen.unused else absent
     distributions = [house.distribution(name) for name in chosen.chosen]
     return Environment(directory, house.layout, parts, distributions, warnings)
 

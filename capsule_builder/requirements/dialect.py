@@ -21,7 +21,7 @@ _MARKS = (  # UTF-32's before UTF-16's, whose little-endian one begins like it
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 _VALUES = (
@@ -78,7 +78,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
     first, parts = 0, list[str]()
     for number, line in enumerate(text.splitlines(), start=1):
         first = first if parts else number
-        is_comment = _COMMENT.match(line) is not None
+        is_comment = line.lstrip().startswith("#")
         if line.endswith("\\") and not is_comment:
             parts.append(line.strip("\\"))
             continue

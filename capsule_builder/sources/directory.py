@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -38,12 +38,12 @@ class DirectoryTree(Tree):
         """Nothing to let go of."""
 
 
-def scan(root: str, *, without: str = "") -> tuple[Tree, list[Problem]]:
+def scan(root: str, *, without: Collection[str] = ()) -> tuple[Tree, list[Problem]]:
     """Walks the directory ``root`` with its ``.capsuleignore`` files; gives what fits in a capsule, and what does not.
 
     What lies at ``capsule.yml`` is not looked at, for the manifest takes its place. Below ``venv/``, if that is a
-    virtual environment, no rule applies, and neither names nor links are judged. The directory ``without`` (a path from
-    ``root``, ending in ``/``) is left out whatever the rules say.
+    virtual environment, no rule applies, and neither names nor links are judged. The directories ``without`` (paths
+    from ``root``, ending in ``/``) are left out whatever the rules say.
 
     Raises:
         CapsuleError: ``root`` is not a directory, or cannot be read.
@@ -62,7 +62,7 @@ def scan(root: str, *, without: str = "") -> tuple[Tree, list[Problem]]:
 
 
 class _Walk:
-    def __init__(self, root: str, without: str) -> None:
+    def __init__(self, root: str, without: Collection[str]) -> None:
         self.top = _open_top(root)
         self.root = root
         self.found = Survey(without)

@@ -69,14 +69,17 @@ def scan_plain(root: str, what: str) -> PlainTree:
             continue
         for item in items:
             path = base + item.name.decode("utf-8", "surrogateescape")
-            if item.is_symlink():
-                links[path] = os.readlink(item.path).decode("utf-8", "surrogateescape")
-            elif item.is_dir():
-                todo.append(f"{path}/")
-            elif item.is_file():
-                files.add(path)
-            else:
-                problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+            try:
+                if item.is_symlink():
+                    links[path] = os.readlink(item.path).decode("utf-8", "surrogateescape")
+                elif item.is_dir():
+                    todo.append(f"{path}/")
+                elif item.is_file():
+                    files.add(path)
+                else:
+                    problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+            except OSError as error:
+                problems += unreadable(path, error).problems
     if problems:
         raise CapsuleError(problems)
     return PlainTree(root, root, frozenset(files), links)

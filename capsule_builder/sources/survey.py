@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from capsule_builder.errors import Problem
 from capsule_builder.links import links_problems
 from capsule_builder.paths import MANIFEST_NAME, path_problem
@@ -11,10 +13,10 @@ from capsule_builder.sources.ignore import IgnoreRules, TreeRules
 class Survey:
     """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``.
 
-    ``without`` is a directory to leave out whatever the rules say (ending in ``/``; empty for none).
+    ``without`` are directories to leave out whatever the rules say; each ends in ``/``.
     """
 
-    def __init__(self, without: str = "") -> None:
+    def __init__(self, without: Collection[str] = ()) -> None:
         self._without = without
         self.files: list[str] = []
         self.links: dict[str, str] = {}
@@ -30,7 +32,7 @@ class Survey:
         What lies at ``capsule.yml`` is not taken in, for the manifest takes its place.
         """
         asked = path + "/" if directory else path
-        if asked == self._without or rules.ignored(asked):
+        if asked in self._without or rules.ignored(asked):
             return False
         harmless = self.rules.exempt(path) or (directory and path == "-")  # sha256sum is told of files alone
         if not harmless and (problem := path_problem(path)):

@@ -318,11 +318,7 @@ def codes_of_problems() -> set[str]:
 
     A code is what is handed to a parameter called ``code``: a problem's own, or that of whatever passes it on.
     """
-    trees = [
-        ast.parse(file.read_text())
-        for file in PACKAGE.rglob("*.py")
-        if "manifest" not in file.parts
-    ]
+    trees = [ast.parse(file.read_text()) for file in PACKAGE.rglob("*.py") if "manifest" not in file.parts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     takers: dict[str, set[int]] = {}  # by name, the places of the parameter
     for node in nodes:
