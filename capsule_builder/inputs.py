@@ -90,7 +90,7 @@ class Inputs:
         """The layers: name, owner, entries, and the requirements that were verified."""
         executables = Patterns(self.manifest.executables)
         app = self.tree.entries(self.manifest_bytes, executables, self.warnings, leave_out=self.left_out)
-        yield APP_LAYER, self.source.path, app, self.gathered.verified
+        yield APP_LAYER, self.source.path, app, self.gathered.requirements
         environment = self.environment
         if environment:
             base = environment.layout.base_entries(bundled=self.interpreter is not None or self._has_interpreter)

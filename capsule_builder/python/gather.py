@@ -49,10 +49,10 @@ class Wish:
 
 @dataclass(slots=True)
 class Gathered:
-    """The environment (None when there is none), the SHA-256 of each requirements file that it satisfies, and notes."""
+    """The environment (None when there is none), the SHA-256 of each requirements file that it was to satisfy, notes."""
 
     environment: Environment | None = None
-    verified: list[str] = field(default_factory=list)
+    requirements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -81,13 +81,12 @@ def gather(tree: Tree, manifest: Manifest, wish: Wish, stack: contextlib.ExitSta
     target = Target(python, wish.platform)
     if environment and not wish.wheels:
         environment = without_seeds(environment, [root.requirements for root in roots], target)
-    gathered = Gathered(environment)
+    gathered = Gathered(environment, [root.sha256 for root in roots])
     if wish.verify:
         for root in roots or ([_Root(Requirements(), "")] if environment else []):
             report = verify(environment.distributions if environment else [], root.requirements, target)
             problems += report.problems()
             gathered.notes += _notes(report) if root.sha256 else []
-        gathered.verified = [root.sha256 for root in roots]
     if problems:
         remedy = "To build it all the same: --no-verify-requirements. The metadata will say so."
         problems.append(Problem("requirements", "The Python environment is not all that is required", remedy))
