@@ -266,10 +266,16 @@ def verify(signature: Signature, stream: BinaryIO, public: PublicKey, *, require
                 f"The signature has the legacy form, which is checked for files of up to {limit} only.",
                 "Sign again without minisign's -l.",
             )
-    if not _is_signed(signature.signature, message, public):
-        raise refusal(
-            "minisign-forged", "The file is not the one that was signed.", "Fetch the file and its signature again."
-        )
+    _require_signed(signature, message, public)
+    return comment
+
+
+def verify_prehashed(signature: Signature, digest: bytes, public: PublicKey) -> str:
+    """As :func:`verify`, for a file whose BLAKE2b-512 ``digest`` is known; a legacy signature is refused."""
+    comment = verify_comment(signature, public)
+    if not signature.prehashed:
+        raise refusal("minisign-legacy", "The signature has the legacy form.", "Sign again without minisign's -l.")
+    _require_signed(signature, digest, public)
     return comment
 
 
@@ -309,6 +315,13 @@ def trusted_comment(name: str, version: str, id: str) -> str:  # noqa: A002
 def key_id_text(key_id: bytes) -> str:
     """A key's id as minisign 0.12 prints it: 16 upper-case hex digits (0.11 leaves zeros at the front out)."""
     return f"{int.from_bytes(key_id, 'little'):016X}"
+
+
+def _require_signed(signature: Signature, message: bytes, public: PublicKey) -> None:
+    if not _is_signed(signature.signature, message, public):
+        raise refusal(
+            "minisign-forged", "The file is not the one that was signed.", "Fetch the file and its signature again."
+        )
 
 
 def _is_signed(signature: bytes, message: bytes, public: PublicKey) -> bool:

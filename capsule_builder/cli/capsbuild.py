@@ -26,6 +26,7 @@ other commands:
   capsbuild requirements ...   tell whether an environment is all that requirements files ask for
   capsbuild sign FILE ...      sign a capsule that was built
   capsbuild keygen ...         make a key pair to sign with
+  capsbuild verify FILE ...    tell whether a file is a capsule, is whole, and who signed it; unpack it
 
 examples:
   capsbuild --from-dir app --manifest app/capsule.yml
@@ -37,7 +38,7 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 """
 
 
-_COMMANDS = ("anchors", "keygen", "requirements", "sign")
+_COMMANDS = ("anchors", "keygen", "requirements", "sign", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,129 @@
+"""A content listing, read strictly and kept small (``docs/format.md``, sections 2 and 3)."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from capsule_builder import contents
+from capsule_builder.archive.damage import beyond, damaged
+from capsule_builder.contents import Listed
+from capsule_builder.errors import CapsuleError
+from capsule_builder.links import link_problem
+from capsule_builder.paths import path_problem, shown
+
+MAX_LISTING = 48 << 20
+"""The longest listing that is read, in bytes: some 400,000 files."""
+
+MAX_ENTRIES = 1_000_000
+"""The most entries, and directories above them, together."""
+
+_MAX_LINE = 9000  # two names of 4,096 bytes, and what is around them
+
+
+class Listing:
+    """The entries of a capsule, in order, held as the text of the listing itself.
+
+    ``id`` is the capsule's (64 hex digits), ``files`` counts files, ``depth`` is the most directories above an entry.
+
+    Raises:
+        CapsuleError: it is not a listing as the format has it.
+    """
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+        self.id = hashlib.sha256(data).hexdigest()
+        self.files = 0
+        self.depth = 0
+        self._starts = array("I")
+        self._read()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, number: int) -> Listed:
+        return contents.parse_line(self.line(number))
+
+    def __iter__(self) -> Iterator[Listed]:
+        return (self[number] for number in range(len(self)))
+
+    def line(self, number: int) -> bytes:
+        """The line of one entry, with its line end."""
+        start = self._starts[number]
+        return bytes(self.data[start : self.data.index(b"\n", start) + 1])
+
+    def find(self, path: bytes, hint: int = 0) -> int:
+        """The number of the entry at ``path``, or -1; found at once when it is ``hint``."""
+        if hint < len(self) and self._path(self._starts[hint]) == path:
+            return hint
+        number = self._first_from(path)
+        return number if number < len(self) and self._path(self._starts[number]) == path else -1
+
+    def has_below(self, path: bytes) -> bool:
+        """Whether there is an entry below ``path``."""
+        below = path + b"/"
+        number = self._first_from(below)
+        return number < len(self) and self._path(self._starts[number]).startswith(below)
+
+    def _first_from(self, path: bytes) -> int:
+        return bisect_left(self._starts, path, key=self._path)
+
+    def _path(self, start: int) -> bytes:
+        """The path in the line at ``start``."""
+        line = bytes(self.data[start : self.data.index(b"\n", start)])
+        return line.split(b"\t", 2)[1] if line.startswith(b"#") else line[66:]
+
+    def _read(self) -> None:
+        data, at, count = self.data, len(contents.LISTING_HEADER), 0
+        if not data.startswith(contents.LISTING_HEADER):
+            raise damaged("listing-header", "Its listing does not begin with '# capsule-contents v1'")
+        nesting, last = contents.Nesting(), ""
+        while at < len(data):
+            end = data.find(b"\n", at, at + _MAX_LINE) + 1
+            if not end:
+                raise damaged("listing-line", f"Line {len(self) + 2:,} of its listing has no end, or is too long")
+            entry = _entry(bytes(data[at:end]), len(self) + 2)
+            if entry.path <= last:
+                raise damaged("listing-order", f"Its listing is out of order at {shown(entry.path)}")
+            if parent := nesting.parent(entry):
+                what = f"{shown(parent[0].path)} is both {contents.NOUN[parent[0].kind]} and a directory"
+                raise damaged("listing-nesting", f"{what}, with {shown(entry.path)} in it")
+            shared = _shared(entry.path, last)
+            count += 1 + entry.path.count("/", shared)
+            if count > MAX_ENTRIES:
+                raise beyond("limit-entries", "Its listing", MAX_ENTRIES, "entries and directories")
+            self.files += entry.kind in {"file", "executable"}
+            self.depth = max(self.depth, entry.path.count("/"))
+            self._starts.append(at)
+            last, at = entry.path, end
+
+
+def _shared(path: str, last: str) -> int:
+    """The length of what two paths have in common, up to a ``/``."""
+    above = path.rfind("/") + 1
+    if last.startswith(path[:above]):
+        return above
+    same, other = 0, above  # halved each time: paths may be long, and hold nothing but slashes
+    while same < other:
+        middle = (same + other + 1) // 2
+        same, other = (middle, other) if last.startswith(path[:middle]) else (same, middle - 1)
+    return path.rfind("/", 0, same) + 1
+
+
+def _entry(line: bytes, number: int) -> Listed:
+    try:
+        entry = contents.parse_line(line)
+    except UnicodeDecodeError:
+        raise damaged("listing-encoding", f"Line {number:,} of its listing is not UTF-8") from None
+    except CapsuleError:
+        raise damaged("listing-line", f"Line {number:,} of its listing is none: {line[:100]!a}") from None
+    if entry.line() != line:
+        raise damaged("listing-line", f"Line {number:,} of its listing is none: {line[:100]!a}")
+    problem = path_problem(entry.path)
+    if not problem and entry.kind == "symlink":
+        problem = link_problem(entry.path, entry.detail)
+    if problem:
+        raise damaged(problem.code, problem.message)
+    return entry

@@ -1,0 +1,262 @@
+"""The strict reader: takes what ``docs/format.md`` says, and nothing else. It trusts nothing that it reads.
+
+Memory stays below 256 MiB whatever comes, time is linear in the archive and in what it inflates to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from capsule_builder.archive.ahead import Ahead
+from capsule_builder.archive.damage import beyond, damaged, named
+from capsule_builder.archive.gzip_reader import Source, read_member
+from capsule_builder.archive.index_reader import MAX_INDEX, Index, IndexEntry, IndexLayer
+from capsule_builder.archive.link_reader import Walker
+from capsule_builder.archive.listing_reader import MAX_LISTING, Listing
+from capsule_builder.archive.members import BLOCK_SIZE, TAIL
+from capsule_builder.archive.metadata_reader import MAX_METADATA, check_claims, read_metadata
+from capsule_builder.archive.mode_reader import ModeReader
+from capsule_builder.archive.tar import BLOCK, header, padding
+from capsule_builder.archive.tar_reader import Tar
+from capsule_builder.contents import Kind, Listed
+from capsule_builder.errors import refusal
+from capsule_builder.manifest import Manifest, load
+from capsule_builder.manifest.encoding import MAX_BYTES
+from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME, shown
+from capsule_builder.patterns import Patterns
+
+MAX_MATCHING = 10_000_000_000
+"""The most bytes of patterns of ``executables``, times bytes of paths."""
+
+_FIRST_LAYER = "app"
+_OCTAL_SIZE = re.compile(rb"[0-7]{11}\0")
+
+
+@dataclass
+class ReadEntry:
+    """An entry as it comes out of the archive.
+
+    ``size`` is a file's length in bytes, ``target`` a link's; ``layer`` names the layer. ``first`` is False when the
+    same entry has come before, in another layer. :meth:`chunks` is to be gone through before the next entry is asked
+    for; what is left of it is then checked, and lost.
+    """
+
+    path: str
+    kind: Kind
+    size: int
+    layer: str
+    target: str
+    first: bool
+    _content: Iterator[bytes] = field(repr=False)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content of a file, in pieces of at most 1 MiB; only at their end is it known to be the listed one.
+
+        Raises:
+            CapsuleError: it is damaged, or not what the listing says.
+        """
+        return self._content
+
+
+class CapsuleReader:
+    """Reads one capsule, once, from its beginning to its end.
+
+    ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
+    read. When it has been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each
+    other, and the rest has yet to bear them out (:meth:`entries`, :meth:`finish`).
+
+    Raises:
+        CapsuleError: it is no capsule, or a damaged one.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, file: BinaryIO, *, label: str, watch: Callable[[bytes], object] | None = None) -> None:
+        self._label = label
+        self._source = Source(file, watch)
+        self._manifest: Manifest | None = None
+        self._ahead: Ahead | None = None
+        self._entries: Iterator[ReadEntry] | None = None
+        with named(label):
+            self.metadata_bytes = bytes(self._head_file(METADATA_NAME, "metadata", MAX_METADATA, "limit-metadata"))
+            self.metadata: dict[str, Any] = read_metadata(self.metadata_bytes)
+            self.listing = Listing(self._head_file(CONTENTS_NAME, "listing", MAX_LISTING, "limit-listing"))
+            index = self._head_file(INDEX_NAME, "index", MAX_INDEX, "limit-index")
+            self.index = Index(index, self.listing)
+            facts = [layer.facts for layer in self.index.layers]
+            check_claims(self.metadata, self.listing.id, self.listing.files, facts)
+            self._check_manifest_is_listed()
+            self._walker = Walker(self.listing)
+            self._walker.check_links()
+
+    @property
+    def id(self) -> str:
+        """The capsule's ID: the SHA-256 of its listing, in 64 hex digits."""
+        return self.listing.id
+
+    def entries(self) -> Iterator[ReadEntry]:
+        """The entries in the order of the archive, layer after layer; to be asked for once.
+
+        Raises:
+            CapsuleError: an entry is damaged, or not what the listing says.
+            OSError: the file cannot be read.
+        """
+        if self._entries is None:
+            self._entries = self._read_entries()
+        return self._entries
+
+    def finish(self) -> Manifest:
+        """Reads what has not been read, to the last byte; gives the manifest.
+
+        Raises:
+            CapsuleError: there is something wrong with the rest, or the manifest does not fit the content.
+            OSError: the file cannot be read.
+        """
+        for _ in self.entries():
+            pass
+        with named(self._label):
+            if self._source.take(len(TAIL)) != TAIL:
+                raise damaged("archive-tail", "It does not end as every capsule does")
+            if self._source.some(1):
+                raise damaged("archive-trailing", "Something follows the end of the capsule")
+            if self._manifest is None:
+                raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
+            self._check_manifest(self._manifest)
+            return self._manifest
+
+    def close(self) -> None:
+        """Gives up what has not been read. The file stays open."""
+        if self._ahead:
+            self._ahead.close()
+
+    def __enter__(self) -> CapsuleReader:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _head_file(self, name: str, what: str, limit: int, code: str) -> bytearray:
+        """One of the three files of the head, in members of its own, which have no index."""
+        tar = bytearray().join(read_member(self._source, None, BLOCK_SIZE))
+        size_field = bytes(tar[124:136])
+        size = int(size_field[:11], 8) if _OCTAL_SIZE.fullmatch(size_field) else 0
+        expected = header(name, "file", size)
+        Tar([bytes(tar[:BLOCK])]).header(expected, name)
+        if size > limit:
+            raise beyond(code, f"Its {what}", limit, "bytes")
+        fill = padding(size)
+        whole = BLOCK + size + len(fill)
+        while len(tar) < whole and len(tar) % BLOCK_SIZE == 0:
+            before = len(tar)
+            for piece in read_member(self._source, None, BLOCK_SIZE):
+                tar += piece
+            if len(tar) == before:
+                break
+        if len(tar) != whole:
+            raise damaged("head-members", f"The members of its {what} end elsewhere than they should")
+        if tar[BLOCK + size :] != fill:
+            raise damaged("tar-padding", f"After the content of {name} there are bytes that belong to nothing")
+        del tar[BLOCK + size :]
+        del tar[:BLOCK]
+        return tar
+
+    def _check_manifest_is_listed(self) -> None:
+        number = self.listing.find(MANIFEST_NAME.encode())
+        if number < 0:
+            raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
+        if self.listing[number].kind not in {"file", "executable"}:
+            raise damaged("manifest-special", f"Its manifest is no file: {MANIFEST_NAME}")
+        first = self.index.layers[0]
+        if first.facts.name != _FIRST_LAYER or all(entry.path != MANIFEST_NAME for entry in first.entries()):
+            raise damaged("index-first", f"Its first layer is not '{_FIRST_LAYER}', with {MANIFEST_NAME} in it")
+
+    def _read_entries(self) -> Iterator[ReadEntry]:
+        seen = bytearray(len(self.listing))
+        self._ahead = Ahead(self._inflated())
+        tar = Tar(self._ahead)
+        for layer in self.index.layers:
+            hint = 0
+            for line in layer.entries():
+                number = self.listing.find(line.path.encode(), hint)
+                listed = Listed(line.path, "dir")
+                first = True
+                if number >= 0:
+                    listed, first, hint = self.listing[number], not seen[number], number + 1
+                    seen[number] = 1
+                entry = self._entry(tar, layer, line, listed, first)
+                yield entry
+                for _ in entry.chunks():
+                    pass
+        with named(self._label):
+            if tar.some(1):
+                raise damaged("tar-trailing", "Its members hold more than its index says")
+
+    def _inflated(self) -> Iterator[bytes]:
+        for layer in self.index.layers:
+            for member in layer.members():
+                yield from read_member(self._source, member.size, member.plain_size)
+
+    def _entry(self, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed, first: bool) -> ReadEntry:
+        """Takes the header of the next entry, which must be the one that the listing and the index call for."""
+        target = listed.detail if listed.kind == "symlink" else ""
+        with named(self._label):
+            tar.header(header(listed.path, listed.kind, line.size, target), listed.path)
+        is_file = listed.kind in {"file", "executable"}
+        content = self._content(tar, line, listed) if is_file else iter(())
+        return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, first, content)
+
+    def _content(self, tar: Tar, line: IndexEntry, listed: Listed) -> Iterator[bytes]:
+        with named(self._label), contextlib.closing(ModeReader()) as mode:
+            digest, manifest = hashlib.sha256(), bytearray()
+            for piece in tar.content(line.size, line.path):
+                digest.update(piece)
+                mode.feed(piece)
+                if line.path == MANIFEST_NAME and len(manifest) <= MAX_BYTES:
+                    manifest += piece
+                yield piece
+            if digest.hexdigest() != listed.detail:
+                raise damaged("content-hash", f"Not what the listing says: {shown(line.path)}")
+            if mode.executable() and listed.kind != "executable":
+                raise damaged("mode-content", f"A program that is listed as a file like others: {shown(line.path)}")
+            if line.path == MANIFEST_NAME and self._manifest is None:
+                self._manifest, _ = load(bytes(manifest), f"{self._label}/{MANIFEST_NAME}")
+
+    def _check_manifest(self, manifest: Manifest) -> None:
+        said = {key: self.metadata[key] for key in ("name", "version", "entrypoint")}
+        if said != {key: getattr(manifest, key) for key in said}:
+            raise damaged("metadata-manifest", "Its metadata and its manifest name different capsules")
+        services = [service.entrypoint for service in manifest.services if service.entrypoint]
+        for path in dict.fromkeys([manifest.entrypoint, *services]):
+            if not self._walker.file(path):
+                raise damaged("entrypoint-missing", f"Entrypoint not found: {shown(path)}")
+        if not manifest.executables:
+            return
+        if sum(map(len, manifest.executables)) * len(self.listing.data) > MAX_MATCHING:
+            raise beyond("limit-patterns", "Its patterns of executables", MAX_MATCHING, "comparisons")
+        patterns = Patterns(manifest.executables)
+        for listed in self.listing:
+            if listed.kind == "file" and patterns.match(listed.path):
+                raise damaged("mode-manifest", f"Its manifest names an executable that is none: {shown(listed.path)}")
+
+
+def open_archive(path: str) -> BinaryIO:
+    """Opens an archive for reading, from its first byte; what is no regular file is refused.
+
+    Raises:
+        CapsuleError: it is a directory, a fifo or a device.
+        OSError: it cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo would wait for somebody to write
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return open(fd, "rb", buffering=0)
+    os.close(fd)
+    raise refusal("archive-special", f"Not a regular file: {shown(path)}", "Name a capsule.")

@@ -1,0 +1,198 @@
+"""Verifies a capsule: that it is one, that it is what it says, and who signed it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from capsule_builder import minisign
+from capsule_builder.archive.damage import damaged, named
+from capsule_builder.archive.reader import CapsuleReader, open_archive
+from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.metadata import short_id
+from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
+from capsule_builder.output import undisturbed
+from capsule_builder.paths import shown
+from capsule_builder.unpack import Staging
+
+MAX_LEGACY = 16 << 20
+"""The largest archive checked against a signature of the legacy form, which needs all of it in memory."""
+
+_MAX_SIGNATURE = 16 << 10
+_FILE_NAME = re.compile(r"capsule-.+-([0-9a-f]{12})\.tar\.gz")
+
+
+class UnsignedError(CapsuleError):
+    """There is no signature, and one is required."""
+
+
+class SignatureError(CapsuleError):
+    """The signature is not one by a trusted key of this archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A capsule that holds.
+
+    ``id`` is 64 hex digits; ``size`` is the archive's length and ``total_size`` that of all files, in bytes;
+    ``signed_by`` is the id of the key as minisign prints it, None when no signature was checked.
+    """
+
+    id: str
+    name: str
+    version: str
+    files: int
+    layers: int
+    size: int
+    total_size: int
+    signed_by: str | None
+    trusted_comment: str | None
+
+
+def verify(
+    path: str,
+    keys: Sequence[PublicKey] = (),
+    *,
+    require_signature: bool = False,
+    require_prehashed: bool = False,
+    extract_to: str | None = None,
+    before_commit: Callable[[], None] | None = None,
+) -> Verified:
+    """Reads the capsule ``path`` once and to its end, and refuses it unless everything holds.
+
+    With ``keys`` its signature, ``<path>.minisig``, must be by one of them and name this capsule; that it is missing
+    matters only when it is required. With ``extract_to``, a path where nothing is yet, the capsule is unpacked there;
+    ``before_commit`` is called when nothing is left to do but to put it in its place.
+
+    Raises:
+        UnsignedError, SignatureError: the signature is missing, or does not hold.
+        CapsuleError: the archive is not a capsule, or is damaged.
+        OSError: something cannot be read or written.
+    """
+    name = shown(path)
+    signature, key = _read_signature(path, keys, require_signature)
+    with contextlib.ExitStack() as stack:
+        archive = stack.enter_context(open_archive(path))
+        size = os.fstat(archive.fileno()).st_size
+        watch = _Watch(signature, size, require_prehashed, name)
+        reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch))
+        _check_claim(signature, reader, name)
+        _check_file_name(path, reader.id)
+        staging: Staging | None = None
+        if extract_to is not None:
+            with undisturbed():
+                staging = stack.enter_context(Staging(extract_to))
+            staging.unpack(reader)
+        manifest = reader.finish()
+        if key:
+            watch.verify(key)
+        if before_commit:
+            before_commit()
+        if staging:
+            staging.commit()
+        return Verified(
+            id=reader.id,
+            name=manifest.name,
+            version=manifest.version,
+            files=reader.listing.files,
+            layers=len(reader.index.layers),
+            size=size,
+            total_size=reader.metadata["total_size"],
+            signed_by=key_id_text(key.key_id) if key else None,
+            trusted_comment=signature.trusted_comment if signature else None,
+        )
+
+
+class _Watch:
+    """Sees every byte of the archive as it is read, and so can say whether these are the ones that were signed."""
+
+    def __init__(self, signature: Signature | None, size: int, require_prehashed: bool, name: str) -> None:
+        self._signature = signature
+        self._name = name
+        self._digest = hashlib.blake2b()
+        self._whole: bytearray | None = None
+        if signature and not signature.prehashed:
+            if require_prehashed:
+                raise _refused("signature-legacy", f"{name}: signature has the legacy form", "Have it signed again.")
+            self._require_small(size)
+            self._whole = bytearray()
+
+    def __call__(self, data: bytes) -> None:
+        if self._whole is not None:
+            self._require_small(len(self._whole) + len(data))
+            self._whole += data
+        elif self._signature:
+            self._digest.update(data)
+
+    def verify(self, key: PublicKey) -> None:
+        """Refuses the signature unless it is that of all that was seen."""
+        assert self._signature  # noqa: S101
+        with _as_signature_error(self._name):
+            if self._whole is not None:
+                minisign.verify(self._signature, io.BytesIO(self._whole), key)
+            else:
+                minisign.verify_prehashed(self._signature, self._digest.digest(), key)
+
+    def _require_small(self, size: int) -> None:
+        if size > MAX_LEGACY:
+            message = f"{self._name}: signature has the legacy form, which is checked for up to {MAX_LEGACY:,} bytes"
+            raise _refused("signature-legacy", message, "Have it signed again.")
+
+
+def _read_signature(
+    path: str, keys: Sequence[PublicKey], required: bool
+) -> tuple[Signature, PublicKey] | tuple[None, None]:
+    """The signature, whose comment can be trusted from here on, and the key that made it."""
+    if not keys:
+        return None, None
+    place = f"{path}.minisig"
+    try:
+        with open(place, "rb") as file:
+            data = file.read(_MAX_SIGNATURE + 1)
+    except FileNotFoundError:
+        if not required:
+            return None, None
+        problems = refusal("signature-missing", f"No signature: {shown(place)}", "Have it signed.").problems
+        raise UnsignedError(problems) from None
+    with _as_signature_error(shown(path)):
+        signature = Signature.parse(data, "Its signature")
+        key = next((key for key in keys if key.key_id == signature.key_id), None)
+        if key is None:
+            message = f"Signed by a key that is not trusted: {key_id_text(signature.key_id)}"
+            raise refusal("signature-unknown", message, "If you trust that key, name it.")
+        minisign.verify_comment(signature, key)
+    return signature, key
+
+
+def _check_claim(signature: Signature | None, reader: CapsuleReader, name: str) -> None:
+    if not signature:
+        return
+    with _as_signature_error(name):
+        claim = Claim.parse(signature.trusted_comment)
+        if claim != Claim(reader.metadata["name"], reader.metadata["version"], reader.id):
+            message = f"Signature is that of another capsule: {signature.trusted_comment}"
+            raise refusal("signature-other", message, "Fetch the archive and its signature again.")
+
+
+def _check_file_name(path: str, capsule_id: str) -> None:
+    match = _FILE_NAME.fullmatch(os.path.basename(path))
+    if match and match[1] != short_id(capsule_id):
+        raise damaged("file-name", f"Named after another capsule than {short_id(capsule_id)}: {shown(path)}")
+
+
+@contextlib.contextmanager
+def _as_signature_error(name: str) -> Iterator[None]:
+    try:
+        with named(name):
+            yield
+    except CapsuleError as error:
+        raise SignatureError(error.problems) from None
+
+
+def _refused(code: str, message: str, remedy: str) -> SignatureError:
+    return SignatureError(refusal(code, message, remedy).problems)
