@@ -297,7 +297,7 @@ def test_no_error_holds_what_is_secret(capsule: Path, keys: Keys, monkeypatch: p
 def test_a_stop_in_the_middle_tells_nothing(capsule: Path, keys: Keys) -> None:
     """Even of a defect, whose traceback has no values in it."""
     program = (
-        "import sys\nfrom capsule_builder import minisign\ndel minisign.prehash\n"
+        "import sys\nfrom capsule_builder import minisign\ndel minisign.sign\n"
         "from capsule_builder.cli.capsbuild import main\nsys.exit(main(sys.argv[1:]))"
     )
     ran = subprocess.run(

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import minisign
+from capsule_builder import minisign, signing
 from capsule_builder.errors import CapsuleError
 from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
-from capsule_builder.signing import sign_file
-from tests.capsbuild.command import ENVIRONMENT, NO_VENV, OLDER, Ran, capsbuild, snapshot, write
+from capsule_builder.output import NewFile
+from tests.capsbuild.command import ENVIRONMENT, NO_VENV, OLDER, Ran, Snapshot, capsbuild, snapshot, write
 from tests.minisign.test_minisign import made_by_minisign, run_minisign
 from tests.signing.conftest import PASSWORD, Keys
 
@@ -168,6 +168,11 @@ def forged(capsule: bytes, old: bytes, new: bytes) -> bytes:
     return gzip.compress(plain.replace(old, new, 1), mtime=0)
 
 
+def files(folder: Path) -> Snapshot:
+    """Every file; the times of directories tell of temporary files, too."""
+    return {name: facts for name, facts in snapshot(folder).items() if not (folder / name).is_dir()}
+
+
 UNSOUND = {
     "empty": lambda _: b"",
     "text": lambda _: b"#!/bin/sh\n",
@@ -189,40 +194,44 @@ def test_what_is_no_sound_capsule_is_not_signed(
     capsule: Path, keys: Keys, case: str, arguments: tuple[str, ...]
 ) -> None:
     capsule.write_bytes(UNSOUND[case](capsule.read_bytes()))
-    (capsule.parent / "dist").mkdir()
-    before = snapshot(capsule.parent)
+    write(capsule.parent, {f"dist/{name}": OLDER for name in ("other", "capsule-alan.tar.gz")})
+    before = files(capsule.parent)
     ran = capsbuild("sign", capsule.name, "--key", keys.clear, *arguments, "--json", cwd=capsule.parent)
     assert (ran.status, ran.err.startswith("ERROR: "), "Traceback" in ran.err) == (1, True, False)
     assert all(capsule.name in error["message"] for error in json.loads(ran.out)["errors"])
-    assert snapshot(capsule.parent) == before
+    assert files(capsule.parent) == before
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("absent", "Capsule not found: absent\n  Name an existing one."),
-        (".", "Cannot read .: Is a directory\n  Name a capsule."),
-        ("/dev/null", "Not a regular file: /dev/null\n  Name a capsule that is a file."),
+        ("absent", "Cannot sign the capsule: No such file or directory (absent)\n  Nothing was written."),
+        (".", "Not a regular file: .\n  Name a capsule."),
+        ("/dev/null", "Not a regular file: /dev/null\n  Name a capsule."),
     ],
 )
-def test_what_is_no_file_is_not_signed(tmp_path: Path, keys: Keys, name: str, error: str) -> None:
-    ran = capsbuild("sign", name, "--key", keys.clear, "--output", "signature", cwd=tmp_path)
+@pytest.mark.parametrize("option", ["--output", "--output-dir"])
+def test_what_is_no_file_is_not_signed(tmp_path: Path, keys: Keys, name: str, error: str, option: str) -> None:
+    before = snapshot(tmp_path)
+    ran = capsbuild("sign", name, "--key", keys.clear, option, "new", cwd=tmp_path)
     assert ran == Ran(1, "", f"ERROR: {error}\n")
+    assert snapshot(tmp_path) == before
 
 
-def test_a_capsule_that_changes_meanwhile_is_not_signed(
-    capsule: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+def test_a_capsule_that_changes_while_it_is_copied_is_not_signed(
+    app: Path, capsule: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = minisign.prehash
+    """Into another sound one, even: between the look at its name and the copy."""
+    write(app, {"more": "content"})
+    assert capsbuild("--from-dir", app, "--output", app.parent / "other", "--quiet").status == 0
 
-    def prehash(stream: io.BufferedReader) -> bytes:
-        with capsule.open("ab") as file:
-            file.write(b"more")
-        return real(stream)
+    def new_file(path: str) -> NewFile:
+        capsule.write_bytes((app.parent / "other").read_bytes())
+        return NewFile(path)
 
-    monkeypatch.setattr(minisign, "prehash", prehash)
+    monkeypatch.setattr(signing, "NewFile", new_file)
     with pytest.raises(CapsuleError) as refused:
-        sign_file(str(capsule), keys.secret)
+        signing.sign_copy(str(capsule), keys.secret, str(capsule.parent))
     assert [problem.code for problem in refused.value.problems] == ["sign-changed"]
     assert os.listdir(capsule.parent) == ["app.tar.gz"]
 
@@ -321,7 +330,7 @@ def way(name: str, app: Path, capsule: Path, keys: Keys) -> list[str | Path]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("where", ["capsule_builder.keys.open_secret_key", "capsule_builder.minisign.prehash"])
+@pytest.mark.parametrize("where", ["capsule_builder.keys.open_secret_key", "capsule_builder.minisign.sign"])
 def test_a_signal_before_the_end_leaves_nothing(app: Path, capsule: Path, keys: Keys, name: str, where: str) -> None:
     before = snapshot(capsule.parent)
     status, err = struck(where, 1, KILL, *way(name, app, capsule, keys))
