@@ -15,13 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from capsule_builder.paths import raw
 from capsule_builder.python.venv_config import Value
 
-_TOO_GENERAL = frozenset(["/usr/local", "/opt/tori", "/var/lib", "/usr/lib", "/usr/share", "/usr/bin"])
+_TOO_GENERAL = frozenset(
+    "/bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var"
+    " /usr/bin /usr/lib /usr/local /usr/share /var/lib /opt/tori".split()
+)
+_CHILDREN = ("bin", "include", "lib", "lib64", "share")
 ACTIVATE_VALUE = re.compile(rb"""VIRTUAL_ENV[= ](?:"(/[^"$\n]*)"|'(/[^'$\n]*)'|(/[^\s"'$;)]*))""")
 _COMMAND = re.compile(r" -m (?:venv|virtualenv) (?:.*? )??(/.*)$")
 _SHEBANG = re.compile(rb"#![ \t]*[\"']?(/[^\n]*?)/bin/python[0-9.]*t?(?![^\s\"'])")
 TRAMPOLINE = re.compile(rb"#!/bin/sh\r?\n(?:#[^\n]*\n)?'''exec' [\"']?(/[^\n\"']*)/bin/[\"']?python")
 _AFTER = re.compile(rb"[A-Za-z0-9_.-]")
 _LONGER = re.compile(rb"/[A-Za-z0-9_.-]+\Z")
+_SHORT = re.compile(rf"/[^/]+/({'|'.join(_CHILDREN)})".encode())
+_INNER = re.compile(rb"[A-Za-z0-9_.~%@+*)}\]>\x80-\xff-]")  # before a short path: it is the end of another one
 _LOOKBACK = 256
 
 HEAD_SIZE = 8192
@@ -31,10 +37,10 @@ HEAD_SIZE = 8192
 def is_telling(prefix: str) -> bool:
     """Whether a path is particular enough that bytes which spell it mean that very place.
 
-    >>> [is_telling(path) for path in ("/", "/opt", "/usr/local", "/opt/app", "/srv/app/venv")]
-    [False, False, False, True, True]
+    >>> [is_telling(path) for path in ("/", "/opt", "/usr/local", "/venv", "/opt/app", "/srv/app/venv")]
+    [False, False, False, True, True, True]
     """
-    return prefix.count("/") >= 2 and prefix not in _TOO_GENERAL
+    return prefix.startswith("/") and prefix.strip("/") != "" and prefix not in _TOO_GENERAL
 
 
 def candidates(config: Mapping[str, Value], activates: Iterable[bytes], scripts: Iterable[bytes]) -> set[str]:
@@ -54,14 +60,25 @@ def candidates(config: Mapping[str, Value], activates: Iterable[bytes], scripts:
 
 
 def spellings(prefixes: Iterable[str]) -> tuple[bytes, ...]:
-    r"""The bytes that stand for these places: plain, in JSON (``\/``), in a URL, in UTF-16."""
+    r"""The bytes that stand for these places: plain, in JSON (``\/``), in a URL, in UTF-16.
+
+    ``/app`` means many things (a route, say), and the place alone with a directory of an environment: ``/app/bin``.
+    """
     found: set[bytes] = set()
-    for prefix in prefixes:
+    for prefix in _with_children(prefixes):
         plain = raw(prefix)
         found |= {plain, plain.replace(b"/", rb"\/"), urllib.parse.quote(plain).encode()}
         text = prefix.encode("utf-8", "replace").decode()
         found |= {json.dumps(text)[1:-1].encode(), text.encode("utf-16-le")}
     return tuple(sorted(found))
+
+
+def _with_children(prefixes: Iterable[str]) -> Iterator[str]:
+    for prefix in prefixes:
+        if prefix.count("/") > 1:
+            yield prefix
+        else:
+            yield from (f"{prefix}/{child}" for child in _CHILDREN)
 
 
 class Search:
@@ -70,6 +87,7 @@ class Search:
     def __init__(self, needles: tuple[bytes, ...]) -> None:
         """``needles`` are what :func:`spellings` gives."""
         self._needles = needles
+        self._short = {needle for needle in needles if _SHORT.fullmatch(needle.replace(b"\\", b"").replace(b"\0", b""))}
         self._keep = max(map(len, needles), default=0) + _LOOKBACK
         self._tail = b""
         self._start = 0  # the offset of the tail
@@ -92,7 +110,7 @@ class Search:
         for needle in self._needles:
             at = window.find(needle)
             while at >= 0 and at + len(needle) < end:  # at the end, what follows must be seen first
-                if self._start + at >= self._done and _is_whole(window, at, needle):
+                if self._start + at >= self._done and self._is_whole(window, at, needle):
                     hits.append((self._start + at, needle))
                 at = window.find(needle, at + 1)
         for offset, needle in sorted(hits):
@@ -100,12 +118,16 @@ class Search:
                 yield offset, needle
                 self._done = offset + len(needle)
 
+    def _is_whole(self, window: bytes, at: int, needle: bytes) -> bool:
+        """Whether the path is not a part of another one: ``/a/venv`` in ``/a/venv2`` or in ``/data/a/venv``.
 
-def _is_whole(window: bytes, at: int, needle: bytes) -> bool:
-    """Whether the path is not a part of another one: ``/a/venv`` in ``/a/venv2`` or in ``/data/a/venv``."""
-    if _AFTER.match(window, at + len(needle)):
-        return False
-    return not _LONGER.search(window[max(0, at - _LOOKBACK) : at])
+        A short one is not the end of any word either: ``~/venv/bin``, ``$HOME/venv/bin``.
+        """
+        if _AFTER.match(window, at + len(needle)):
+            return False
+        if at and needle in self._short and _INNER.match(window, at - 1):
+            return False
+        return not _LONGER.search(window[max(0, at - _LOOKBACK) : at])
 
 
 def _decoded(path: bytes) -> str:

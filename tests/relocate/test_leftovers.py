@@ -14,10 +14,12 @@ from capsule_builder.entries import Deflated
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.leftovers import Leftovers
 from capsule_builder.python.prefixes import Search, candidates, is_telling, spellings
+from capsule_builder.python.relocate import relocate
 from capsule_builder.python.venv_config import parse
 from capsule_builder.python.wheel import read_wheel
+from capsule_builder.sources.plain import scan_plain
 from tests.relocate.elf import library
-from tests.relocate.environments import relocated, uv_pip, uv_venv
+from tests.relocate.environments import laid_out, relocated, uv_pip, uv_venv
 from tests.relocate.wheels import wheel
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -64,8 +66,36 @@ def test_a_length_before_it_is_no_other_place() -> None:
 
 
 def test_places_that_are_too_general_say_nothing() -> None:
-    told = ["/", "/usr", "/usr/local", "/opt", "/srv/app", "/a/b/c"]
-    assert [place for place in told if is_telling(place)] == ["/srv/app", "/a/b/c"]
+    told = ["/", "//", "/usr", "/usr/local", "/opt", "/venv", "/srv/app", "/a/b/c"]
+    assert [place for place in told if is_telling(place)] == ["/venv", "/srv/app", "/a/b/c"]
+
+
+@pytest.mark.parametrize("pieces", [1, 1 << 20])
+def test_a_place_of_one_part_is_found_with_what_an_environment_holds(pieces: int) -> None:
+    for text in (
+        b"#!/app/bin/python\n", b"/app/lib/python3.11/site-packages", b"PATH=/app/bin:$PATH", b"file:///app/share/x",
+        json.dumps("/app/bin/x").encode(), rb"\/app\/lib64\/x", "/app/include/x".encode("utf-16-le"), b"\0/app/bin\0",
+    ):  # fmt: skip
+        assert len(found(b"-" * 300 + b"\n" + text, ("/app",), pieces)) == 1, text
+    for text in (
+        b"/app", b'route("/app/")', b"/app/src", b"/app/binary", b"/data/app/bin", b"src/app/lib/x.js", b"~/app/bin",
+        b"./app/bin", b"$HOME/app/bin", b"${HOME}/app/bin", b"<dir>/app/bin/x", b"\xc3\xa9/app/bin",
+    ):  # fmt: skip
+        assert found(b"-" * 300 + b"\n" + text + b"\n", ("/app",), pieces) == [], text
+
+
+@pytest.mark.parametrize("told", ["by its builder", "by itself"])
+def test_what_an_environment_at_one_part_left_is_refused(told: str, venv: Path) -> None:
+    built = wheel(venv.parent, "telling", "1", {"telling.py": b"at = '/environment/bin/python', '/environment'\n"})
+    uv_pip(venv, [built])
+    if told == "by itself":
+        with (venv / "pyvenv.cfg").open("a") as file:
+            file.write("command = /usr/bin/python3 -m venv /environment\n")
+    environment = relocate(scan_plain(str(venv), "venv"), HERE, ["/environment"] if told == "by its builder" else [])
+    laid_out(environment.packages, HERE)
+    assert [problem.message for problem in environment.leftovers] == [
+        f"venv/lib/python{HERE}/site-packages/telling.py:6: names the place of the environment: /environment/bin"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +114,7 @@ def test_places_that_are_too_general_say_nothing() -> None:
         (b"", b"", [b"#!/a/b/bin/python\n", b"#!/other/x/bin/python\n"], set()),
         (b"", b"", [b"#!/bin/sh\n'''exec' \"/a/b c/bin/python3\" \"$0\" \"$@\"\n' '''\n"], {"/a/b c"}),
         (b"", b"", [b"#!/bin/sh\n'''exec' '/a/b c/bin/python3' \"$0\" \"$@\"\n' '''\n"], {"/a/b c"}),
+        (b"command = /usr/bin/python3 -m venv /venv", b"", [b"#!/app/bin/python"], {"/venv", "/app"}),
         (b"", b"", [b"#!/usr/bin/python3\n", b"#!/usr/local/bin/python3\n", b"\x7fELF"], set()),
     ],
 )

@@ -11,8 +11,20 @@ from pathlib import Path
 from tests.relocate.elf import library
 
 
-def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], *, sizes: bool = True) -> Path:
-    """A wheel in ``folder``; ``DI`` and ``DATA`` at the head of a path stand for its ``.dist-info`` and ``.data``."""
+def wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, bytes],
+    *,
+    sizes: bool = True,
+    algorithm: str = "sha256",
+    rows: str = "",
+) -> Path:
+    """A wheel in ``folder``; ``DI`` and ``DATA`` at the head of a path stand for its ``.dist-info`` and ``.data``.
+
+    ``algorithm`` is that of its RECORD, to which ``rows`` are added.
+    """
     stem = f"{name}-{version}"
     places = {"DI": f"{stem}.dist-info", "DATA": f"{stem}.data"}
     whole = {
@@ -26,11 +38,11 @@ def wheel(folder: Path, name: str, version: str, files: Mapping[str, bytes], *, 
         for key, data in whole.items():
             head, _, rest = key.partition("/")
             place = f"{places.get(head, head)}/{rest}" if rest else key
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            record += f"{place},sha256={digest},{len(data) if sizes else ''}\n"
+            digest = base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).decode().rstrip("=")
+            record += f"{place},{algorithm}={digest},{len(data) if sizes else ''}\n"
             archive.writestr(place, data)
         own = f"{places['DI']}/RECORD"
-        archive.writestr(own, f"{record}{own},,\n")
+        archive.writestr(own, f"{record}{rows}{own},,\n")
     return path
 
 
