@@ -49,7 +49,7 @@ class Wish:
 
 @dataclass(slots=True)
 class Gathered:
-    """The environment (None when there is none), the SHA-256 of requirements files that it was to satisfy, and notes."""
+    """The environment (None if there is none), the SHA-256 of the requirements files it was to satisfy, and notes."""
 
     environment: Environment | None = None
     requirements: list[str] = field(default_factory=list)
