@@ -15,6 +15,7 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 from capsule_builder.python import editables, record, scripts
 from capsule_builder.python.layout import Layout
+from capsule_builder.python.package import is_dropped
 from capsule_builder.python.record import Row
 from capsule_builder.python.tree import VenvTree, read
 
@@ -130,6 +131,8 @@ def _dist_info(tree: VenvTree, layout: Layout, top: str, names: set[str], result
 
 
 def _add_rows(found: Installed, rows: Iterable[Row], layout: Layout, problems: list[Problem]) -> None:
+    programs = {f"bin/{point.name}" for point in found.entry_points}
+    info = f"{layout.site}/{found.dist_info}"
     for row in rows:
         path = posixpath.normpath(posixpath.join(layout.site, row.path))
         if path.startswith(("/", "../")) or path in {".", ".."}:
@@ -139,9 +142,10 @@ def _add_rows(found: Installed, rows: Iterable[Row], layout: Layout, problems: l
             continue
         if path.startswith("lib64/"):
             path = "lib" + path[5:]
-        if found.rows.setdefault(path, row) != row:
-            message = f"{found.label}: RECORD names a file twice: {shown(path)}"
-            problems.append(Problem("record-duplicate", message, AGAIN))
+        if found.rows.setdefault(path, row).says_as(row) or path in programs or is_dropped(path, info):
+            continue  # installers name twice what a wheel has and they make as well
+        message = f"{found.label}: RECORD names a file twice: {shown(path)}"
+        problems.append(Problem("record-duplicate", message, AGAIN))
 
 
 def _legacy(tree: VenvTree, layout: Layout, top: str, names: set[str], result: Survey) -> None:

@@ -16,8 +16,11 @@ from capsule_builder.paths import raw
 from capsule_builder.python.venv_config import Value
 
 _TOO_GENERAL = frozenset(
-    "/bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var"
-    " /usr/bin /usr/lib /usr/local /usr/share /var/lib /opt/tori".split()
+    [
+        *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
+        *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var"),  # noqa: S108, nothing is written there
+        *("/usr/local", "/opt/tori", "/var/lib", "/usr/lib", "/usr/share", "/usr/bin"),
+    ]
 )
 _CHILDREN = ("bin", "include", "lib", "lib64", "share")
 ACTIVATE_VALUE = re.compile(rb"""VIRTUAL_ENV[= ](?:"(/[^"$\n]*)"|'(/[^'$\n]*)'|(/[^\s"'$;)]*))""")

@@ -10,11 +10,17 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 
 _STRONG = {"sha256": 32, "sha384": 48, "sha512": 64}
 _REMEDY = "Build or install the distribution again with a current tool."
+
+MAX_ROWS = 1_000_000
+"""The most rows that a RECORD may have: it is held in memory."""
+
+MAX_PROBLEMS = 1000
+"""Where the collecting stops: a hostile RECORD may have millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +47,38 @@ class Row:
             return ""
         return f"{self.algorithm}={base64.urlsafe_b64encode(self.digest).decode().rstrip('=')}"
 
+    def says_as(self, other: Row) -> bool:
+        """Whether both say the same of the content; a size that one of them lacks does not count."""
+        same_size = None in (self.size, other.size) or self.size == other.size
+        return (self.algorithm, self.digest) == (other.algorithm, other.digest) and same_size
 
-def parse(data: bytes, label: str) -> list[Row]:
+
+def parse(data: bytes, label: str, max_rows: int = MAX_ROWS) -> list[Row]:
     """Reads a RECORD; ``label`` is what messages call it.
 
+    A path may be named more than once. That is for the caller to judge: installers add rows for what they make.
+
     Raises:
-        CapsuleError: it is not one; every row that is wrong, at once. Weak hashes (MD5, SHA-1) prove nothing, and count
-            as wrong.
+        CapsuleError: it is not one, or has more than ``max_rows``; every row that is wrong, at once (the first
+            thousand). Weak hashes (MD5, SHA-1) prove nothing, and count as wrong.
     """
-    try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise refusal("record-syntax", f"{label}: RECORD cannot be read: {error}", _REMEDY) from error
     rows: list[Row] = []
     problems: list[Problem] = []
-    seen: set[str] = set()
-    for number, fields in enumerate(lines, 1):
-        if not fields:
-            continue
-        where = f"{label}: RECORD, row {number}"
-        try:
-            row = _row(fields)
-        except ValueError as error:
-            problems.append(Problem("record-syntax", f"{where}: {error}", _REMEDY))
-            continue
-        if row.path in seen:
-            problems.append(Problem("record-duplicate", f"{where}: named twice: {shown(row.path)}", _REMEDY))
-        seen.add(row.path)
-        rows.append(row)
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""), strict=True)
+    try:
+        for number, fields in enumerate(lines, 1):
+            if not fields:
+                continue
+            try:
+                rows.append(_row(fields))
+            except ValueError as error:
+                problems.append(Problem("record-syntax", f"{label}: RECORD, row {number}: {error}", _REMEDY))
+            if len(rows) > max_rows:
+                problems.append(Problem("record-syntax", f"{label}: RECORD has more than {max_rows:,} rows", _REMEDY))
+            if len(rows) > max_rows or len(problems) == MAX_PROBLEMS:
+                break
+    except (csv.Error, UnicodeDecodeError) as error:
+        problems.append(Problem("record-syntax", f"{label}: RECORD cannot be read: {error}", _REMEDY))
     if problems:
         raise CapsuleError(problems)
     return rows

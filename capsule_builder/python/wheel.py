@@ -28,12 +28,13 @@ from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 from capsule_builder.python import record
 from capsule_builder.python.layout import Layout
-from capsule_builder.python.package import Opened, Package, PackageFile
+from capsule_builder.python.package import Opened, Package, PackageFile, is_dropped
 from capsule_builder.python.record import Row
 from capsule_builder.python.scripts import entry_points
 
 _REBUILD = "Fetch it again; if it is the same then, build the wheel anew with a current tool."
 _UNRECORDED = {"RECORD", "RECORD.jws", "RECORD.p7s"}  # what a RECORD cannot, or need not, hold a hash of
+_MORE_ROWS = 1000  # than files: for what is named twice, or is not there, which is refused by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,11 @@ def _version(text: str) -> Version | None:
 def _rows(file_name: str, info: str, members: dict[str, ZipMember], problems: list[Problem]) -> dict[str, Row]:
     """The rows of RECORD for what is to be installed; what does not agree with the members goes to ``problems``."""
     own = {f"{info}/{name}" for name in _UNRECORDED}
-    rows = {row.path: row for row in record.parse(members[f"{info}/RECORD"].read(), file_name)}
+    rows: dict[str, Row] = {}
+    for row in record.parse(members[f"{info}/RECORD"].read(), file_name, len(members) + _MORE_ROWS):
+        if not (rows.setdefault(row.path, row).says_as(row) or is_dropped(row.path, info)):
+            message = f"{file_name}: RECORD names a file twice, and not as the same: {shown(row.path)}"
+            problems.append(Problem("record-duplicate", message, _REBUILD))
     for path in rows.keys() - members.keys() - own:
         problems.append(
             Problem("record-missing", f"{file_name}: RECORD names a file that is not there: {shown(path)}", _REBUILD)
@@ -218,4 +223,5 @@ def _rows(file_name: str, info: str, members: dict[str, ZipMember], problems: li
             problems.append(Problem("record-mismatch", message, _REBUILD))
         kept[path] = row
     problems.sort(key=lambda problem: problem.message)
+    del problems[record.MAX_PROBLEMS :]
     return kept
