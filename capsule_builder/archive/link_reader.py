@@ -11,7 +11,7 @@ from capsule_builder.errors import CapsuleError
 from capsule_builder.paths import shown
 
 MAX_HOPS = 40
-MAX_STEPS = 2_000_000
+MAX_STEPS = 500_000
 """The most names that are looked up to follow all links."""
 
 

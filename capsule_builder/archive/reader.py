@@ -33,8 +33,11 @@ from capsule_builder.manifest.encoding import MAX_BYTES
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME, shown
 from capsule_builder.patterns import Patterns
 
+MAX_PATTERNS = 32 << 10
+"""The most characters of patterns under ``executables``, all together."""
+
 MAX_MATCHING = 10_000_000_000
-"""The most bytes of patterns of ``executables``, times bytes of paths."""
+"""The most that these may be, times the bytes of the listing."""
 
 _FIRST_LAYER = "app"
 _OCTAL_SIZE = re.compile(rb"[0-7]{11}\0")
@@ -240,7 +243,10 @@ class CapsuleReader:
                 raise damaged("entrypoint-missing", f"Entrypoint not found: {shown(path)}")
         if not manifest.executables:
             return
-        if sum(map(len, manifest.executables)) * len(self.listing.data) > MAX_MATCHING:
+        length = sum(map(len, manifest.executables))
+        if length > MAX_PATTERNS:
+            raise beyond("limit-patterns", "Its patterns of executables", MAX_PATTERNS, "characters")
+        if length * len(self.listing.data) > MAX_MATCHING:
             raise beyond("limit-patterns", "Its patterns of executables", MAX_MATCHING, "comparisons")
         patterns = Patterns(manifest.executables)
         for listed in self.listing:
