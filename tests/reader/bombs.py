@@ -57,10 +57,11 @@ def patterns(text: str, count: int) -> bytes:
     return with_entries(One("capsule.yml", "file", manifest), without="capsule.yml")
 
 
-def zero_file(size: int) -> bytes:
-    """A sound capsule with a file of zeros, in a member of its own."""
+def zero_file(size: int, there: int | None = None) -> bytes:
+    """A capsule with a file of zeros, in a member of its own; sound unless only some of them are ``there``."""
+    there = size if there is None else there
     digest = hashlib.sha256()
-    for _ in range(size // LARGE):
+    for _ in range(there // LARGE):
         digest.update(bytes(LARGE))
     entries = [*small(), One("zeros", "file")]
     head = second.header("zeros", "file", size, "")
@@ -74,7 +75,7 @@ def zero_file(size: int) -> bytes:
     def true_listing(text: bytes) -> bytes:
         return text.replace(empty.encode(), digest_line.encode())
 
-    made = zeros(size)
+    made = zeros(there)
 
     def index(text: bytes) -> bytes:
         text = text.replace(b"\t5\n", b"\t%d\n" % size).replace(b"\t0\tzeros", b"\t%d\tzeros" % size)
