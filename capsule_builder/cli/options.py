@@ -15,6 +15,7 @@ def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DE
 
     ``level`` is the level of compression unless one is given; None is that of the capsule that is built again.
     """
+    default = "the capsule's" if level is None else level
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--from-dir", metavar="DIR", help="the application; .capsuleignore files in it leave things out"
@@ -47,7 +48,7 @@ def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DE
         metavar="N",
         type=_number(MIN_LEVEL, MAX_LEVEL),
         default=level,
-        help=f"{MIN_LEVEL} (fast) to {MAX_LEVEL} (small), default {level or "the capsule's"}; the ID stays the same",
+        help=f"{MIN_LEVEL} (fast) to {MAX_LEVEL} (small), default {default}; the ID stays the same",
     )
     python = parser.add_argument_group(
         "Python environment", "A finished environment at venv/ of the application is taken without being asked for."
