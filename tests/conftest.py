@@ -1,0 +1,15 @@
+"""The order of the tests: files are given to the workers one after another, so the long ones begin."""
+
+from __future__ import annotations
+
+import pytest
+
+_LONG = ("environment", "examples", "determinism", "bazel", "reader", "relocate")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def order(item: pytest.Item) -> int:
+        directory = item.nodeid.split("/")[1]
+        return _LONG.index(directory) if directory in _LONG else len(_LONG)
+
+    items.sort(key=order)
