@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from installer.utils import parse_metadata_file
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
-from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 from capsule_builder.python import editables, record, scripts
+from capsule_builder.python.core_metadata import is_of, stated, version_of
 from capsule_builder.python.layout import Layout
-from capsule_builder.python.package import is_dropped
+from capsule_builder.python.package import METADATA, is_dropped
 from capsule_builder.python.record import Row
 from capsule_builder.python.tree import VenvTree, read
 
 AGAIN = "Install the distribution again with a current pip or uv."
 NO_EDITABLE = "Install it as a package: 'pip install .' instead of 'pip install -e .', or 'uv sync --no-editable'."
-
-_METADATA = re.compile(r"[^/~][^/]*\.(dist-info|egg-info|egg)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def survey(tree: VenvTree, layout: Layout) -> Survey:
     for path in tree.files:
         if path.startswith(start):
             top, _, inner = path[len(start) :].partition("/")
-            if _METADATA.match(top):
+            if METADATA.match(top):
                 directories.setdefault(top, set()).add(inner)
     for top, names in sorted(directories.items()):
         try:
@@ -105,22 +101,23 @@ def _dist_info(tree: VenvTree, layout: Layout, top: str, names: set[str], result
         remedy = f"{AGAIN} (A system's own packages, and conda's, cannot go into a capsule.)"
         raise CapsuleError([Problem("venv-no-record", message, remedy)])
     metadata = read(tree, f"{place}/METADATA")
-    parsed = parse_metadata_file(metadata.decode("utf-8", "replace"))
-    name, version = str(parsed["Name"] or ""), str(parsed["Version"] or "")
+    try:
+        name, version = stated(metadata)
+    except ValueError as error:
+        result.unproven |= _top_level(tree, place, top, names)
+        raise refusal("venv-metadata", f"{shown(top)}: its METADATA {error}", AGAIN) from error
     label = shown(f"{name} {version}")
-    directory, _, directory_version = top.removesuffix(".dist-info").partition("-")
-    if (canonicalize_name(name), _version(version)) != (canonicalize_name(directory), _version(directory_version)):
+    parsed = version_of(version)
+    if not (parsed and is_of(top.removesuffix(".dist-info"), canonicalize_name(name), parsed)):
         message = f"{shown(top)}: its METADATA are those of another: {label}"
         result.problems.append(Problem("venv-metadata", message, AGAIN))
     wheel = read(tree, f"{place}/WHEEL") if "WHEEL" in names else None
     url = editables.direct_url(read(tree, f"{place}/direct_url.json")) if "direct_url.json" in names else None
-    found = Installed(
-        canonicalize_name(name), str(_version(version) or version), top, DistInfo(metadata, wheel, url, label)
-    )
+    found = Installed(canonicalize_name(name), str(parsed or version), top, DistInfo(metadata, wheel, url, label))
     result.distributions.append(found)
     if "entry_points.txt" in names:
         try:
-            found.entry_points = scripts.entry_points(read(tree, f"{place}/entry_points.txt"), label)
+            found.entry_points = scripts.entry_points(read(tree, f"{place}/entry_points.txt"), found.name, label)
         except CapsuleError as error:
             result.problems += error.problems
     try:
@@ -131,7 +128,6 @@ def _dist_info(tree: VenvTree, layout: Layout, top: str, names: set[str], result
 
 
 def _add_rows(found: Installed, rows: Iterable[Row], layout: Layout, problems: list[Problem]) -> None:
-    programs = {f"bin/{point.name}" for point in found.entry_points}
     info = f"{layout.site}/{found.dist_info}"
     for row in rows:
         path = posixpath.normpath(posixpath.join(layout.site, row.path))
@@ -140,9 +136,7 @@ def _add_rows(found: Installed, rows: Iterable[Row], layout: Layout, problems: l
             remedy = "A capsule holds the environment alone: install a version that keeps to it."
             problems.append(Problem("record-outside", message, remedy))
             continue
-        if path.startswith("lib64/"):
-            path = "lib" + path[5:]
-        if found.rows.setdefault(path, row).says_as(row) or path in programs or is_dropped(path, info):
+        if found.rows.setdefault(path, row).says_as(row) or is_dropped(path, info):
             continue  # installers name twice what a wheel has and they make as well
         message = f"{found.label}: RECORD names a file twice: {shown(path)}"
         problems.append(Problem("record-duplicate", message, AGAIN))
@@ -174,10 +168,3 @@ def _refuse_twins(result: Survey) -> None:
             message = f"{shown(name)}: is there more than once: {', '.join(map(shown, places))}"
             remedy = "Uninstall it until it is gone, then install the one version that is wanted."
             result.problems.append(Problem("venv-duplicate", message, remedy))
-
-
-def _version(text: str) -> Version | None:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None

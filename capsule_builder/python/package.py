@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from packaging.utils import canonicalize_name
+
 from capsule_builder.entries import Bytes, Content, Entry, File, Pledge
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import broken_pledge
@@ -25,7 +27,11 @@ from capsule_builder.python.record import Row
 if TYPE_CHECKING:
     from capsule_builder.python.bytecode import Compiler
 
+METADATA = re.compile(r"[^/~][^/]*\.(dist-info|egg-info|egg)$", re.DOTALL)
+"""Names directly in site-packages that mean a distribution."""
+
 _INTERPRETER = re.compile(r"bin/python(3(\.[0-9]+)?)?")
+_LIBRARY = re.compile(r"lib/[a-z]+[0-9]+\.[0-9]+t?/")
 
 _NOT_KEPT = frozenset(
     [
@@ -112,6 +118,8 @@ class Plan:
                 continue
             file = self.kept[path]
             with file.origin.opened() as content:
+                if file.row.size not in {None, content.size}:
+                    raise CapsuleError([broken_pledge(place, self.label)])
                 program = content.program
                 named = not program and executables.match(place)
                 pledged = Pledge(file.row.digest.hex(), self.label) if file.row.algorithm == "sha256" else None
@@ -122,7 +130,8 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     """Lays a distribution out: scripts anew, bytecode anew or none, and a RECORD that is true.
 
     Raises:
-        CapsuleError: files lack a hash or are not what their RECORD says, or two of them have one place; all at once.
+        CapsuleError: files lack a hash or are not what their RECORD says, or two of them have one place, or one that is
+            not theirs; all at once.
     """
     kept: dict[str, PackageFile] = {}
     written: dict[str, bytes] = {}
@@ -130,33 +139,37 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     info = f"{layout.site}/{package.dist_info}"
 
     def check_place(path: str) -> None:
-        if path == "pyvenv.cfg" or path.startswith("lib64/") or _INTERPRETER.fullmatch(path):
-            message = f"{package.label}: a file takes the place of the environment's own: {shown(path)}"
-            problems.append(Problem("package-reserved", message, "Build the distribution again without it."))
-
-    def write(path: str, data: bytes) -> None:
-        check_place(path)
+        if problem := _misplaced(package, path, layout):
+            problems.append(problem)
         if path in written or path in kept:
             message = f"{package.label}: two files have one place: {shown(path)}"
             problems.append(Problem("package-collision", message, "Build the distribution again without one of them."))
+
+    def write(path: str, data: bytes) -> None:
+        check_place(path)
         written[path] = data
 
     for path, file in package.files.items():
         if is_dropped(path, info):
             continue
-        where, _, name = path.rpartition("/")
         try:
-            script = _script(file) if where == "bin" else None
+            script = _script(file) if path.startswith("bin/") else None
             if script or file.row.algorithm != "sha256":
                 _check(package, path, file)
-            if script:
-                write(path, script.launcher(name))
-                write(f"{scripts.LIBEXEC}/{name}", script.text)
-                continue
-            check_place(path)
         except CapsuleError as error:
             problems += error.problems
-        kept[path] = file
+            script = None
+        name = path.removeprefix("bin/")
+        if script and "/" in name:
+            message = f"{package.label}: a Python script lies in a directory of bin/: {shown(path)}"
+            remedy = "Installers disagree about it: build the distribution again with the script directly in bin/."
+            problems.append(Problem("package-script", message, remedy))
+        elif script:
+            write(path, script.launcher(name))
+            write(f"{scripts.LIBEXEC}/{name}", script.text)
+        else:
+            check_place(path)
+            kept[path] = file
     for point in package.entry_points:
         write(f"bin/{point.name}", point.script)
     if compiler:
@@ -172,8 +185,22 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     rows += [_moved(Row.of("", data), path, layout) for path, data in written.items()]
     write(f"{info}/RECORD", record.write([*rows, _moved(Row(""), f"{info}/RECORD", layout)]))
     if problems:
-        raise CapsuleError(problems)
+        raise CapsuleError(dict.fromkeys(problems))
     return Plan(package.label, kept, written)
+
+
+def place_of(path: str, name: str, layout: Layout) -> str:
+    """The one place of a file whose path is spelled in various ways: C headers, and site-packages by way of ``lib64``.
+
+    ``name`` is that of its distribution, normalised; installers call the directory of its headers in any spelling.
+    """
+    if path.startswith(f"lib64/{layout.site.removeprefix('lib/')}/"):
+        return f"lib/{path.removeprefix('lib64/')}"
+    above = posixpath.dirname(layout.headers(name))
+    spelled, slash, inner = path.removeprefix(f"{above}/").partition("/")
+    if path.startswith(f"{above}/") and slash and canonicalize_name(spelled) == name:
+        return f"{layout.headers(name)}/{inner}"
+    return path
 
 
 def is_dropped(path: str, info: str) -> bool:
@@ -185,6 +212,25 @@ def is_dropped(path: str, info: str) -> bool:
     if where == info and name in _NOT_KEPT:
         return True
     return "/__pycache__/" in f"/{where}/"
+
+
+def _misplaced(package: Package, path: str, layout: Layout) -> Problem | None:
+    """What is wrong with a file's place, if it is not for a distribution to have."""
+    inner = path.removeprefix(f"{layout.site}/") if path.startswith(f"{layout.site}/") else ""
+    top, slash, _ = inner.partition("/")
+    remedy = "Build the distribution again without it."
+    if METADATA.match(top) and top != package.dist_info:
+        message = f"{package.label}: holds the metadata of another distribution: {shown(top)}"
+        return Problem("wheel-metadata", message, remedy)
+    if slash and top.endswith(".data"):
+        message = f"{package.label}: holds the .data directory of another distribution: {shown(top)}"
+        return Problem("wheel-data", message, "Build the distribution again with a current tool.")
+    library = _LIBRARY.match(path)
+    foreign = library and library[0] != f"lib/python{layout.python}/"
+    if foreign or path == "pyvenv.cfg" or path.split("/")[0] == "lib64" or _INTERPRETER.fullmatch(path):
+        message = f"{package.label}: a file takes the place of the environment's own: {shown(path)}"
+        return Problem("package-reserved", message, remedy)
+    return None
 
 
 def _is_module(path: str, layout: Layout) -> bool:
@@ -205,9 +251,10 @@ def _check(package: Package, path: str, file: PackageFile) -> None:
         raise CapsuleError([Problem("record-unhashed", message, "Build or install the distribution again.")])
     digest = hashlib.new(file.row.algorithm)
     with file.origin.opened() as content:
+        same_size = file.row.size in {None, content.size}
         for chunk in content.chunks():
             digest.update(chunk)
-    if digest.digest() != file.row.digest:
+    if digest.digest() != file.row.digest or not same_size:
         raise CapsuleError([broken_pledge(f"{VENV}/{path}", package.label)])
 
 

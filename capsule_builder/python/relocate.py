@@ -6,6 +6,7 @@ so that environments by ``venv``, virtualenv and uv, and the wheels themselves, 
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +19,14 @@ from capsule_builder.python.identity import identify
 from capsule_builder.python.installed import AGAIN, NO_EDITABLE, DistInfo, Installed, survey
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.leftovers import Leftovers
-from capsule_builder.python.package import Origin, Package, PackageFile, is_dropped
+from capsule_builder.python.package import Origin, Package, PackageFile, is_dropped, place_of
+from capsule_builder.python.record import Row
+from capsule_builder.python.seeds import SEEDS
 from capsule_builder.python.tree import VenvTree, head, read, size
 from capsule_builder.python.venv_config import Value
 
 _SHOWN = 10
+_TWINS = {"lib": "lib64", "lib64": "lib"}
 _LIBRARY = re.compile(r"lib(64)?/[a-z]+[0-9]+\.[0-9]+t?/")
 
 
@@ -103,7 +107,7 @@ class _Relocation:
     problems: list[Problem] = field(default_factory=list)
     _owners: dict[str, Installed] = field(default_factory=dict)  # by the paths as they lie there, dropped ones too
     _judged: set[str] = field(default_factory=set)  # without an owner, and refused for what they are
-    _places: dict[str, tuple[Installed, object]] = field(default_factory=dict)  # by the paths in the capsule
+    _places: dict[str, tuple[Installed, object]] = field(default_factory=dict)  # by places in the capsule
 
     def take_distributions(self, distributions: Iterable[Installed]) -> None:
         """Makes packages of them; what their RECORDs name must be there."""
@@ -115,22 +119,26 @@ class _Relocation:
         programs = {f"bin/{point.name}": point for point in one.entry_points}
         for program, point in programs.items():
             self._owners.setdefault(program, one)
-            self._place(program, one, (point.module, point.attribute))
+            self._place(program, one, (point.module, point.attribute), program)
+            if program not in one.rows and one.name not in SEEDS:  # as their own installers put them there
+                message = f"{one.label}: RECORD does not name {shown(program)}, which entry_points.txt declares"
+                self.problems.append(Problem("record-unnamed", message, AGAIN))
         missing: list[str] = []
         for path, row in one.rows.items():
-            self._owners[path] = one
+            source = self._as_it_lies(path)
+            self._owners[path] = self._owners[source] = one
             if path in programs or furniture.is_made_by_pip(path, one.name):
                 continue
-            if is_dropped(path, f"{self.layout.site}/{one.dist_info}") or path in self.tree.links:
+            place = place_of(path, one.name, self.layout)
+            if is_dropped(place, f"{self.layout.site}/{one.dist_info}") or path in self.tree.links:
                 continue
-            if path not in self.tree.files:
+            if source not in self.tree.files:
                 if not path.endswith((".pyc", "/__pycache__")):  # as virtualenv records what it seeds
                     missing.append(path)
                 continue
-            place = self._header(path, one.name) or path
-            if self._place(place, one, (row.algorithm, row.digest, row.size)):
-                package.files[place] = PackageFile(self._origin(path), row)
-            if path.endswith(".pyc") and path[:-1] not in self.tree.files:
+            if self._place(place, one, row, source):
+                package.files[place] = PackageFile(self._origin(source), row)
+            if path.endswith(".pyc") and source[:-1] not in self.tree.files:
                 message = f"{one.label}: is bytecode without its source: {shown(path)}"
                 remedy = "It may hold the place where it was built, and fits one minor version of Python alone."
                 self.warnings.append(Problem("venv-sourceless", message, remedy))
@@ -141,27 +149,44 @@ class _Relocation:
             self.problems.append(Problem("record-missing", message, AGAIN))
         return package
 
-    def _place(self, place: str, one: Installed, what: object) -> bool:
-        """Whether the distribution may have this place in the capsule; others may have it for the same content."""
+    def _place(self, place: str, one: Installed, what: object, source: str) -> bool:
+        """Whether the distribution may have this place in the capsule; others may have it for the same content.
+
+        ``what`` is a row, or what a program calls; ``source`` is the path of the file as the tree has it.
+        """
         other, already = self._places.setdefault(place, (one, what))
-        if already != what:
+        agreed = already == what
+        if isinstance(already, Row) and isinstance(what, Row):
+            agreed = already.says_as(what) or (other is not one and self._is_both(source, already, what))
+        if not agreed:
             message = f"{other.label} and {one.label}: both own {shown(place)}, and not the same"
             if other is one:
                 message = f"{one.label}: two of its files have one place: {shown(place)}"
             remedy = "Uninstall one of them; the one that came last has overwritten the other's file."
             self.problems.append(Problem("package-collision", message, remedy))
-        return already == what
+        return agreed
 
-    def _header(self, path: str, name: str) -> str | None:
-        """Where a C header belongs: installers spell its directory in various ways."""
-        above = f"include/site/python{self.layout.python}/"
-        inner = path.removeprefix(above).partition("/")[2] if path.startswith(above) else ""
-        return f"{self.layout.headers(name)}/{inner}" if inner else None
+    def _is_both(self, path: str, *rows: Row) -> bool:
+        """Whether a file is what rows of different algorithms say; that of a row without a hash is told elsewhere."""
+        if len({row.algorithm for row in rows}) < len(rows):
+            return False
+        digests = [(row.digest, hashlib.new(row.algorithm)) for row in rows if row.algorithm]
+        with self.tree.origin(path).opened() as content:
+            for chunk in content.chunks():
+                for _, digest in digests:
+                    digest.update(chunk)
+        return all(digest.digest() == said for said, digest in digests)
+
+    def _as_it_lies(self, path: str) -> str:
+        """The path of a file as the tree has it: ``lib64`` and ``lib`` are one directory, or were before a copy."""
+        head, _, rest = path.partition("/")
+        twin = f"{_TWINS.get(head, head)}/{rest}"
+        return twin if path not in self.tree.files and twin in self.tree.files else path
 
     def _origin(self, path: str) -> Origin:
         """The content of a file, watched for leftovers; of a script, its head is written anew and does not count."""
         origin = self.tree.origin(path)
-        if posixpath.dirname(path) == "bin":
+        if path.startswith("bin/"):
             with origin.opened() as content:
                 data = b"" if content.elf or content.size > scripts.MAX_SCRIPT else b"".join(content.chunks())
             if script := scripts.python_script(data):

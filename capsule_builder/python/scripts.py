@@ -60,7 +60,9 @@ _LAUNCHER = """\
 """
 
 _RESERVED = re.compile(r"(python|activate)([0-9.w]*|\..*)$", re.IGNORECASE)
-_PLACEHOLDER = re.compile(rb"#!pythonw?(?![a-zA-Z_-])")
+_NAME = re.compile(r"[\w.-]+")  # of others, installers make different files
+_OF_PIP = re.compile(r"(pip|easy_install)(-?[0-9.]*)?")
+_PLACEHOLDER = re.compile(rb"#!python")  # and whatever follows, to pip and uv
 _ABSOLUTE = re.compile(rb"#![ \t]*\"?/(?:.*/)?pythonw?[0-9.]*t?\"?(?P<arguments>[ \t].*)?$")
 _ENV = re.compile(rb"#![ \t]*(?:/usr)?/bin/env[ \t]+(?:-S[ \t]*)?pythonw?[0-9.]*(?P<arguments>[ \t].*)?$")
 # distlib's and uv's, for paths that are too long for a shebang or not known: an optional coding line, exec, a quote.
@@ -100,8 +102,10 @@ class PythonScript:
         ).encode()
 
 
-def entry_points(data: bytes, label: str) -> list[EntryPoint]:
+def entry_points(data: bytes, distribution: str, label: str) -> list[EntryPoint]:
     """The programs that an ``entry_points.txt`` declares; ``label`` is what messages call it.
+
+    ``distribution`` is the name of the one that it belongs to, normalised.
 
     Raises:
         CapsuleError: it cannot be read, or a name would be no file of ``bin/``, or one of the environment's own.
@@ -115,7 +119,7 @@ def entry_points(data: bytes, label: str) -> list[EntryPoint]:
     problems: list[Problem] = []
     result: dict[str, EntryPoint] = {}
     for name, module, attribute, _ in found:
-        if complaint := _complaint(name, module, attribute):
+        if complaint := _complaint(name, module, attribute, distribution):
             remedy = "Rename it in the project and build the wheel again."
             problems.append(Problem("entry-point", f"{label}: {complaint}: {shown(name)} = {shown(module)}", remedy))
         point = EntryPoint(name, module, attribute)
@@ -155,9 +159,11 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _complaint(name: str, module: str, attribute: str) -> str:
-    if "/" in name or name in {".", ".."} or path_problem(name):
+def _complaint(name: str, module: str, attribute: str, distribution: str) -> str:
+    if not _NAME.fullmatch(name) or name in {".", ".."} or path_problem(name):
         return "script's name is no file name"
+    if distribution not in {"pip", "setuptools"} and _OF_PIP.fullmatch(name):  # pip makes several of one such
+        return "script's name is pip's own"
     if _RESERVED.match(name):
         return "script's name is the environment's own"
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in f"{module}.{attribute}".split(".")):

@@ -27,8 +27,9 @@ from capsule_builder.archive.zip import ZipMember, ZipReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 from capsule_builder.python import record
+from capsule_builder.python.core_metadata import is_of, stated
 from capsule_builder.python.layout import Layout
-from capsule_builder.python.package import Opened, Package, PackageFile, is_dropped
+from capsule_builder.python.package import Opened, Package, PackageFile, is_dropped, place_of
 from capsule_builder.python.record import Row
 from capsule_builder.python.scripts import entry_points
 
@@ -61,14 +62,18 @@ class _Member:
 
 
 class _Source(WheelSource):
-    """The wheel as ``installer`` wants to see it: names and rows, with members in place of streams."""
+    """The wheel as ``installer`` wants to see it: names and rows, with members in place of streams.
 
-    def __init__(self, info: str, members: dict[str, ZipMember], rows: dict[str, Row]) -> None:
+    ``data`` are its ``.data`` directories as they are spelled; ``installer`` knows one spelling.
+    """
+
+    def __init__(self, info: str, members: dict[str, ZipMember], rows: dict[str, Row], data: set[str]) -> None:
         stem = info.removesuffix(".dist-info")
         distribution, _, version = stem.partition("-")
         super().__init__(distribution, version)
         self._members = members
         self._rows = rows
+        self._data = data
 
     @property
     def dist_info_filenames(self) -> list[str]:
@@ -81,8 +86,10 @@ class _Source(WheelSource):
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         for path in self._rows:
+            top, slash, rest = path.partition("/")
+            known = f"{self.data_dir}/{rest}" if slash and top in self._data else path
             # The destination gets the path alone: it knows the member and its row.
-            yield (path, "", ""), cast(BinaryIO, path), False
+            yield (known, "", ""), cast(BinaryIO, path), False
 
 
 class _Destination(WheelDestination):
@@ -130,20 +137,27 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
     if problems:
         raise CapsuleError(problems)
 
-    name, version = canonicalize_name(stem[0]), str(stem[1])
-    package = Package(name, version, file_name, info)
+    name, version = canonicalize_name(stem[0]), stem[1]
+    tops = {path.partition("/")[0] for path in members if "/" in path}
+    data = {top for top in tops if top.endswith(".data") and is_of(top.removesuffix(".data"), name, version)}
+    package = Package(name, str(version), file_name, info)
     destination = _Destination(name, layout)
     if points := members.get(f"{info}/entry_points.txt"):
-        package.entry_points = entry_points(points.read(), file_name)
+        package.entry_points = entry_points(points.read(), name, file_name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bytecode, which is left out
-            installer.install(_Source(info, members, rows), destination, {})
+            installer.install(_Source(info, members, rows, data), destination, {})
     except (InstallerError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error.args[-1] if error.args else error).partition("\n")[0]  # the first may be the source
         raise refusal("wheel-format", f"{file_name}: not a wheel of format 1: {reason}", _REBUILD) from error
-    for path, place in destination.places:
-        if package.files.setdefault(place, PackageFile(_Member(members[path]), rows[path])).row is not rows[path]:
+    for path, spelled in destination.places:
+        place = place_of(spelled, name, layout)
+        if place.startswith(f"{layout.site}/{info}/") and not path.startswith(f"{info}/"):
+            message = f"{file_name}: holds files of its own metadata elsewhere: {shown(path)}"
+            problems.append(Problem("wheel-metadata", message, _REBUILD))
+        file = PackageFile(_Member(members[path]), rows[path])
+        if not package.files.setdefault(place, file).row.says_as(file.row):
             message = f"{file_name}: two of its files have one place: {shown(place)}"
             problems.append(Problem("package-collision", message, _REBUILD))
     if problems:
@@ -179,21 +193,15 @@ def _dist_info(file_name: str, stem: tuple[str, Version], members: dict[str, Zip
     missing = [name for name in ("METADATA", "RECORD", "WHEEL") if f"{info}/{name}" not in members]
     if missing:
         raise refusal("wheel-metadata", f"{file_name}: lacks {', '.join(missing)} in {info}", _REBUILD)
-    metadata = parse_metadata_file(members[f"{info}/METADATA"].read().decode("utf-8", "replace"))
-    name, version = metadata["Name"] or "", metadata["Version"] or ""
-    directory, _, directory_version = info.removesuffix(".dist-info").partition("-")
-    for stated, stated_version in ((name, version), (directory, directory_version)):
-        if (canonicalize_name(stated), _version(stated_version)) != (canonicalize_name(stem[0]), stem[1]):
-            message = f"{file_name}: its metadata are those of another: {shown(f'{stated} {stated_version}')}"
+    try:
+        name, version = stated(members[f"{info}/METADATA"].read())
+    except ValueError as error:
+        raise refusal("wheel-metadata", f"{file_name}: its METADATA {error}", _REBUILD) from error
+    for spelled in (f"{canonicalize_name(name)}-{version}", info.removesuffix(".dist-info")):
+        if not is_of(spelled, canonicalize_name(stem[0]), stem[1]):
+            message = f"{file_name}: its metadata are those of another: {shown(spelled)}"
             raise refusal("wheel-metadata", message, "Give the file the name that it was built with.")
     return info
-
-
-def _version(text: str) -> Version | None:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None
 
 
 def _rows(file_name: str, info: str, members: dict[str, ZipMember], problems: list[Problem]) -> dict[str, Row]:
