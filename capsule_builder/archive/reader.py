@@ -36,8 +36,8 @@ from capsule_builder.patterns import Patterns
 MAX_PATTERNS = 32 << 10
 """The most characters of patterns under ``executables``, all together."""
 
-MAX_MATCHING = 10_000_000_000
-"""The most that these may be, times the bytes of the listing."""
+MAX_MATCHING = 100_000_000_000
+"""The most work that matching may be: these characters, times the lengths of all paths and of what is above them."""
 
 _FIRST_LAYER = "app"
 _OCTAL_SIZE = re.compile(rb"[0-7]{11}\0")
@@ -246,11 +246,14 @@ class CapsuleReader:
         length = sum(map(len, manifest.executables))
         if length > MAX_PATTERNS:
             raise beyond("limit-patterns", "Its patterns of executables", MAX_PATTERNS, "characters")
-        if length * len(self.listing.data) > MAX_MATCHING:
-            raise beyond("limit-patterns", "Its patterns of executables", MAX_MATCHING, "comparisons")
-        patterns = Patterns(manifest.executables)
+        patterns, work = Patterns(manifest.executables), 0
         for listed in self.listing:
-            if listed.kind == "file" and patterns.match(listed.path):
+            if listed.kind != "file":
+                continue
+            work += length * len(listed.path) * (listed.path.count("/") + 1)
+            if work > MAX_MATCHING:
+                raise beyond("limit-patterns", "Its patterns of executables", MAX_MATCHING, "comparisons")
+            if patterns.match(listed.path):
                 raise damaged("mode-manifest", f"Its manifest names an executable that is none: {shown(listed.path)}")
 
 

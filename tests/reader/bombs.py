@@ -57,6 +57,13 @@ def patterns(text: str, count: int) -> bytes:
     return with_entries(One("capsule.yml", "file", manifest), without="capsule.yml")
 
 
+def deep_patterns() -> bytes:
+    """A pattern that looks far back, and thousands of files two thousand directories down."""
+    manifest = MANIFEST + b"executables:\n  - '" + b"*a" * 99 + b"b'\n"
+    deep = [One(f"{'a/' * 2000}{n}", "file") for n in range(1000)]
+    return with_entries(One("capsule.yml", "file", manifest), *deep, without="capsule.yml")
+
+
 def zero_file(size: int, there: int | None = None) -> bytes:
     """A capsule with a file of zeros, in a member of its own; sound unless only some of them are ``there``."""
     there = size if there is None else there
@@ -107,6 +114,7 @@ bomb(
 bomb("names that begin alike", "index-unlisted", lambda: claims(lines(alike())))
 bomb("links that take long", "limit-links", links)
 bomb("patterns that take long", "limit-patterns", lambda: patterns("*a" * 500, 900))
+bomb("patterns of deep paths", "limit-patterns", deep_patterns)
 bomb("patterns as long as may be", "sound", lambda: patterns("*a" * 500, 32))
 bomb("a gibibyte of zeros", "sound", lambda: zero_file(1 << 30))
 bomb("a listing as long as may be", "index-unlisted", lambda: claims(lines(f"{FILE}{n:055}\n" for n in range(400_000))))
