@@ -25,6 +25,9 @@ other commands:
   capsbuild requirements ...   tell whether an environment is all that requirements files ask for
   capsbuild sign FILE ...      sign a capsule that was built
   capsbuild keygen ...         make a key pair to sign with
+  capsbuild provenance FILE    write where a capsule comes from (SLSA), from what is in it
+  capsbuild sbom FILE          write what is in a capsule (CycloneDX)
+  capsbuild reproduce FILE ... build a capsule again, and tell whether it is the same
   capsbuild verify FILE ...    tell whether a file is a capsule, is whole, and who signed it; unpack it
 
 examples:
@@ -37,7 +40,7 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 """
 
 
-_COMMANDS = ("anchors", "keygen", "requirements", "sign", "verify")
+_COMMANDS = ("anchors", "keygen", "provenance", "reproduce", "requirements", "sbom", "sign", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

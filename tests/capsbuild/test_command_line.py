@@ -362,7 +362,7 @@ def test_the_guides_describe_every_code() -> None:
 
 def test_the_guides_name_no_code_that_there_is_not() -> None:
     codes = codes_of_problems()
-    for guide in ("capsbuild", "python", "signing"):
+    for guide in ("capsbuild", "provenance", "python", "signing"):
         _, _, told = GUIDES[guide].partition("| code |")
         rows = re.findall(r"^\| ((?:`[a-z0-9-]+`(?:, )?)+) \|", told, re.M)
         kinds = {
@@ -374,7 +374,8 @@ def test_the_guides_name_no_code_that_there_is_not() -> None:
 
 def test_the_guide_describes_every_option() -> None:
     main, other, _ = re.split(r"^### Other commands|^## What goes in", GUIDES["capsbuild"], flags=re.M)
-    for guide, commands in ((main, [[]]), (other, [["anchors"], ["keygen"], ["requirements"], ["sign"]])):
+    others, mine = [["anchors"], ["keygen"], ["requirements"], ["sign"]], [["provenance"], ["reproduce"], ["sbom"]]
+    for guide, commands in ((main, [[]]), (other, others), (GUIDES["provenance"], mine)):
         offered = {
             option
             for command in commands
