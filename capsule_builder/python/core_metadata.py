@@ -8,12 +8,12 @@ from packaging.version import InvalidVersion, Version
 
 
 def stated(metadata: bytes) -> tuple[str, str]:
-    """The name and the version that a METADATA file states, to the letter.
+    r"""The name and the version that a METADATA file states, to the letter.
 
     Raises:
         ValueError: it does not state them, or more than once; the text continues "its METADATA".
 
-    >>> stated(b"Metadata-Version: 2.1\\nName: foo\\nVersion: 1.0\\n")
+    >>> stated(b"Metadata-Version: 2.1\nName: foo\nVersion: 1.0\n")
     ('foo', '1.0')
     """
     if not metadata.strip():
