@@ -29,6 +29,9 @@ other commands:
   capsbuild sbom FILE          write what is in a capsule (CycloneDX)
   capsbuild reproduce FILE ... build a capsule again, and tell whether it is the same
   capsbuild verify FILE ...    tell whether a file is a capsule, is whole, and who signed it; unpack it
+  capsbuild inspect FILE       tell what is in a capsule, and what takes the room
+  capsbuild diff A B           tell how two capsules differ, and why their IDs do
+  capsbuild report FILE ...    make a page of HTML to see both on
 
 examples:
   capsbuild --from-dir app --manifest app/capsule.yml
@@ -40,14 +43,28 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 """
 
 
-_COMMANDS = ("anchors", "keygen", "provenance", "reproduce", "requirements", "sbom", "sign", "verify")
+_COMMANDS = (
+    "anchors",
+    "diff",
+    "inspect",
+    "keygen",
+    "provenance",
+    "report",
+    "reproduce",
+    "requirements",
+    "sbom",
+    "sign",
+    "verify",
+)
+_MODULES = {"report": "page"}  # of those that are not named like their command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``capsbuild`` with ``argv`` (default: the process's); gives the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in _COMMANDS:
-        command: Callable[[Sequence[str]], int] = importlib.import_module(f"capsule_builder.cli.{argv[0]}").main
+        module = importlib.import_module(f"capsule_builder.cli.{_MODULES.get(argv[0], argv[0])}")
+        command: Callable[[Sequence[str]], int] = module.main
         return command(argv[1:])
     try:
         report.prepare()

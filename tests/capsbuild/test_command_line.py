@@ -374,8 +374,12 @@ def test_the_guides_name_no_code_that_there_is_not() -> None:
 
 def test_the_guide_describes_every_option() -> None:
     main, other, _ = re.split(r"^### Other commands|^## What goes in", GUIDES["capsbuild"], flags=re.M)
-    others, mine = [["anchors"], ["keygen"], ["requirements"], ["sign"]], [["provenance"], ["reproduce"], ["sbom"]]
-    for guide, commands in ((main, [[]]), (other, others), (GUIDES["provenance"], mine)):
+    others = [["anchors"], ["diff"], ["inspect"], ["keygen"], ["report"], ["requirements"], ["sign"]]
+    for guide, commands in (
+        (main, [[]]),
+        (other, others),
+        (GUIDES["provenance"], [["provenance"], ["reproduce"], ["sbom"]]),
+    ):
         offered = {
             option
             for command in commands
