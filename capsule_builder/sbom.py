@@ -31,6 +31,9 @@ from capsule_builder.requirements.walk import Walk
 _SERIAL = uuid.UUID("0b6b5a1e-6a5b-5b0e-9d4f-3f2f8f1f7c11")
 """The namespace of serial numbers; the name in it is the capsule's ID."""
 
+_MAX_EXPRESSION = 500
+"""The longest licence, in characters, that is looked at as an expression or taken for a name."""
+
 _CLASSIFIED = {
     "BSD 2-Clause": "BSD-2-Clause",
     "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
@@ -126,19 +129,22 @@ def _interpreter(capsule: Packed) -> Component:
 def _licenses(stated: Licenses) -> list[License]:
     """The licences as METADATA declare them: an expression if there is one, else what comes nearest to it."""
     factory, declared = LicenseFactory(), LicenseAcknowledgement.DECLARED
-    if stated.expression or (stated.text and len(stated.text) < 100):
-        found = factory.make_from_string(stated.expression or stated.text, license_acknowledgement=declared)
+    whole = stated.expression or stated.text
+    if whole and len(whole) <= _MAX_EXPRESSION and "\n" not in whole:
+        found = factory.make_from_string(whole, license_acknowledgement=declared)
         if stated.expression or not stated.classifiers or not getattr(found, "name", None):
             return [found]
-    names = [text.rpartition(" :: ")[2] for text in stated.classifiers]
-    names = [name for name in names if name != "OSI Approved"]
-    if names:
+    names = [text.rpartition("::")[2].strip() for text in stated.classifiers]
+    if names := [name for name in names if name not in {"", "OSI Approved"}]:  # an expression cannot be one of many
         return [
-            factory.make_from_string(_CLASSIFIED.get(name, name), license_acknowledgement=declared) for name in names
+            factory.make_with_id(_CLASSIFIED[name], acknowledgement=declared)
+            if name in _CLASSIFIED
+            else factory.make_with_name(name, acknowledgement=declared)
+            for name in names
         ]
-    if not stated.text:
+    if not whole:
         return []
-    text = AttachedText(content=stated.text)
+    text = AttachedText(content=whole)
     return [factory.make_with_name("declared license", text=text, acknowledgement=declared)]
 
 

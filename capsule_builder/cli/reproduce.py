@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -123,11 +124,11 @@ def _sign(found: Reproduction, secret: SecretKey, place: str) -> str:
             "sameBytes": found.same_bytes,
         },
     }
-    with undisturbed():
-        new, beside = NewFile(place), NewFile(f"{place}.minisig")
-    with new, beside:
-        data = encode(document)
-        new.file.write(data)
+    with contextlib.ExitStack() as stack:
+        with undisturbed():
+            new = stack.enter_context(NewFile(place))
+            beside = stack.enter_context(NewFile(f"{place}.minisig"))
+        new.file.write(encode(document))
         new.file.seek(0)
         # Not the comment of a capsule's signature: nobody can pass the one off as the other.
         comment = f"reproduced={found.name}@{found.version} id={found.id}"

@@ -24,7 +24,7 @@ METADATA = {
     'Requires-Dist: tool; extra == "slow"\n',
     ("speed", "3"): "Classifier: License :: OSI Approved\nClassifier: License :: OSI Approved :: MIT License\n",
     ("tool", "4.1"): "License: apache-2.0\nRequires-Dist: nowhere\n",
-    ("text", "5"): f"License: {'All that is written here is written. ' * 5}\n",
+    ("text", "5"): f"License: {'All that is written here is written. ' * 20}\n",
     ("round", "6"): "Requires-Dist: trip\n",
     ("trip", "7"): "Requires-Dist: round\n",
 }  # fmt: skip

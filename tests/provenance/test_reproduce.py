@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from capsule_builder.metadata import BuildFacts
 from capsule_builder.minisign import SecretKey, SecretKeyFile
 from capsule_builder.python.gather import Wish
 from capsule_builder.reproduce import Field, Reproduction, reproduce
-from tests.capsbuild.command import capsbuild, snapshot, write
+from tests.capsbuild.command import ENVIRONMENT, capsbuild, snapshot, write
 from tests.minisign.test_minisign import run_minisign
 from tests.provenance.conftest import Build
 from tests.provenance.slsa import check_statement
@@ -192,3 +194,24 @@ def test_a_statement_does_not_pass_for_the_signature_of_a_capsule(plain: Path, a
     place.with_name("statement.minisig").rename(plain.with_name("app.tar.gz.minisig"))
     ran = capsbuild("verify", plain, "--public-key", key.with_suffix(".pub"))
     assert ran.status == 6
+
+
+def test_a_request_to_stop_leaves_nothing_behind(plain: Path, app: Path, key: Path, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code = (
+        "import os, signal, sys, capsule_builder.reproduce as module\n"
+        "read, calls = module._read, []\n"
+        "def struck(path):\n"
+        "    calls.append(path)\n"
+        "    if len(calls) == 2: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return read(path)\n"
+        "module._read = struck\n"
+        "from capsule_builder.cli.capsbuild import main; sys.exit(main(sys.argv[1:]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "reproduce", plain, "--from-dir", app, "--sign", key],
+        env=ENVIRONMENT | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (143, "ERROR: Stopped; nothing was written.\n")
+    assert sorted(tmp_path.rglob("*")) == before

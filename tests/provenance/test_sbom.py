@@ -129,6 +129,7 @@ def test_a_stamped_one_has_the_time_of_the_build(built: Build) -> None:
 
 def test_the_command_writes_the_same_bytes_each_time(capsule: Path, tmp_path: Path) -> None:
     ran = capsbuild("sbom", capsule)
+    assert (ran.status, ran.err) == (0, "")
     beside = capsule.with_name("app.tar.gz.cdx.json")
     assert ran.out.splitlines() == [
         f"✅ SBOM written: {beside}",
