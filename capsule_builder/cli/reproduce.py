@@ -143,11 +143,11 @@ def _lines(found: Reproduction, file: str, statement: str | None) -> list[str]:
         told = "the same" if found.same_bytes else f"not compared (packed by builder {found.builder}, or another level)"
         lines = [f"✅ Capsule reproduced: {shown(file)}", f"   BUILD_SHA: {found.id}", f"   Bytes: {told}"]
         return [*lines, *([f"   Statement: {shown(statement)}"] if statement else [])]
-    lines = [
-        f"❌ Capsule not reproduced: {shown(file)}",
-        f"   BUILD_SHA: {found.id}",
-        f"   Rebuilt:   {found.rebuilt_id}",
-    ]
+    if found.id == found.rebuilt_id:
+        lines = [f"❌ Capsule not reproduced to the byte: {shown(file)}", f"   BUILD_SHA: {found.id}, rebuilt too"]
+    else:
+        lines = [f"❌ Capsule not reproduced: {shown(file)}", f"   BUILD_SHA: {found.id}"]
+        lines.append(f"   Rebuilt:   {found.rebuilt_id}")
     lines += _some("Entries", [line for change in found.changes for line in _change(change)])
     lines += _some("Metadata", [f"{each.name}: {each.packed!r} -> {each.rebuilt!r}" for each in found.fields])
     lines += _some("First differing bytes", [line for each in found.excerpts for line in _excerpt(each)])

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,20 @@ def test_the_command_says_so_and_leaves_nothing_behind(plain: Path, app: Path, t
     assert {name for name in before if not name.startswith("app/")} == {
         name for name in snapshot(plain.parent) if not name.startswith("app/")
     }
+
+
+def test_the_same_content_by_another_way_has_other_bytes(app: Path, tmp_path: Path) -> None:
+    write(app, {"data": "".join(f"{number * number} " for number in range(30_000))})
+    with zipfile.ZipFile(tmp_path / "app.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(app.rglob("*")):
+            archive.write(path, path.relative_to(app))
+    capsule = tmp_path / "zipped.tar.gz"
+    assert capsbuild("--from-zip", tmp_path / "app.zip", "--output", capsule).status == 0
+    assert capsbuild("reproduce", capsule, "--from-zip", tmp_path / "app.zip").status == 0
+    ran = capsbuild("reproduce", capsule, "--from-dir", app)
+    assert (ran.status, ran.out.splitlines()[0]) == (1, f"❌ Capsule not reproduced to the byte: {capsule}")
+    assert "     layers.app.compressed_size: " in ran.out
+    assert "   First differing bytes:\n     the archive at " in ran.out
 
 
 def test_json_of_a_difference(plain: Path, app: Path) -> None:
