@@ -87,9 +87,10 @@ def _needed(content: Content) -> set[str]:
 def _line(item: Item, needed: set[str]) -> tuple[str, str] | None:
     parts = item.path.split("/")
     for depth, part in enumerate(parts[:-1], 1):
-        directory = "/".join(parts[:depth]) + "/"
-        if part in _DIRECTORIES and not any(path.startswith(directory) for path in needed):
-            return _anchored(directory), _DIRECTORIES[part]
+        if part in _DIRECTORIES:
+            directory = "/".join(parts[:depth]) + "/"
+            if not any(path.startswith(directory) for path in needed):
+                return _anchored(directory), _DIRECTORIES[part]
     suffix = posixpath.splitext(item.path)[1]
     if suffix in _SUFFIXES and not any(path.endswith(suffix) for path in needed):
         return f"*{suffix}", _SUFFIXES[suffix]

@@ -16,11 +16,11 @@ from capsule_builder.contents import Kind
 from capsule_builder.errors import CapsuleError
 from capsule_builder.manifest import Manifest
 from capsule_builder.paths import shown
-from capsule_builder.python.record import parse
+from capsule_builder.python.record import MAX_ROWS, parse
 
 _LISTING = b"# capsule-contents"
 _RECORD = re.compile(r"venv/lib/python3\.[0-9]+/site-packages/[^/]+\.dist-info/RECORD")
-_MAX_RECORDS = 64 << 20  # bytes of all of them; what is beyond is looked at by names alone
+_MAX_RECORDS = 64 << 20  # bytes of all of them, and as many rows as one may have; the rest is told by names alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +97,25 @@ def _read_archive(path: str, file: BinaryIO) -> Content:
     size = os.fstat(file.fileno()).st_size
     items: list[Item] = []
     records: dict[str, list[str]] = {}
-    room = _MAX_RECORDS
+    room, rows = _MAX_RECORDS, MAX_ROWS
     with CapsuleReader(file, label=shown(path)) as reader:
         details = {listed.path: listed.detail for listed in reader.listing}
         shares = (share for layer in reader.index.layers for share in _shares(layer))
         for entry, packed in zip(reader.entries(), shares, strict=True):
             if _RECORD.fullmatch(entry.path) and entry.first and entry.size <= room:
                 room -= entry.size
-                records[entry.path] = _record(entry)
+                records[entry.path] = _record(entry, rows)
+                rows -= len(records[entry.path])
             detail = details.get(entry.path)  # None: a directory that is empty in its layer, and not in the capsule
             first = entry.first and detail is not None
             items.append(Item(entry.path, entry.kind, detail or "", entry.size, packed, entry.layer, first))
         return Content(path, reader.id, tuple(items), records, size, reader.metadata, reader.finish())
 
 
-def _record(entry: ReadEntry) -> list[str]:
+def _record(entry: ReadEntry, max_rows: int) -> list[str]:
     data = b"".join(entry.chunks())
     try:
-        return [row.path for row in parse(data, entry.path)]
+        return [row.path for row in parse(data, entry.path, max_rows)]
     except CapsuleError:  # it says nothing of use; that is not for an inspection to refuse
         return []
 

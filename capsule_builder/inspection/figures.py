@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from capsule_builder.inspection.content import Content, Item
@@ -28,6 +28,12 @@ class Sum:
         self.total_size += item.size or 0
         self.compressed_size += item.packed or 0
 
+    def merge(self, other: Sum) -> None:
+        """Counts what ``other`` has counted."""
+        self.files += other.files
+        self.total_size += other.total_size
+        self.compressed_size += other.compressed_size
+
 
 def sums(items: Iterable[Item], key: Callable[[Item], Key | None]) -> dict[Key, Sum]:
     """The sums of the entries that have the same key, the largest first; those whose key is None are left out."""
@@ -50,21 +56,49 @@ def largest_files(content: Content, count: int) -> list[Item]:
     return sorted(files, key=lambda item: (-(item.size or 0), item.path))[:count]
 
 
+@dataclass
+class _Open:
+    """A directory whose entries are being gone through: the length of its path, and the most in one directory below."""
+
+    length: int
+    sum: Sum = field(default_factory=Sum)
+    inner: int = 0
+
+
 def largest_directories(content: Content, count: int) -> list[tuple[str, Sum]]:
     """The ``count`` largest directories with their sums, all below them counted.
 
     One that holds little beside another directory (5 %) is left out: that one says more.
     """
-    found: dict[str, Sum] = {}
-    for item in content.items:
-        directory, slash, _ = item.path.rpartition("/")
-        while slash:
-            found.setdefault(directory, Sum()).add(item)
-            directory, slash, _ = directory.rpartition("/")
-    dull = {
-        path.rpartition("/")[0]
-        for path, total in found.items()
-        if (above := found.get(path.rpartition("/")[0])) and total.total_size >= _NEARLY_ALL * above.total_size
-    }
-    told = [(path, total) for path, total in found.items() if path not in dull]
-    return sorted(told, key=lambda pair: (-pair[1].total_size, pair[0]))[:count]
+    found: list[tuple[str, Sum]] = []
+    stack: list[_Open] = []  # in the order of paths all that is below one directory comes together
+    last = ""
+
+    def close() -> None:
+        directory = stack.pop()
+        total = directory.sum.total_size
+        if stack:
+            stack[-1].sum.merge(directory.sum)
+            stack[-1].inner = max(stack[-1].inner, total)
+        if not total or directory.inner < _NEARLY_ALL * total:
+            found.append((last[: directory.length], directory.sum))
+        if len(found) > 2 * count + 1000:  # paths may be long, and a million
+            found[:] = _largest(found, count)
+
+    for item in sorted(content.items, key=lambda item: item.path):
+        while stack and not item.path.startswith(last[: stack[-1].length + 1]):
+            close()
+        slash = item.path.find("/", stack[-1].length + 1 if stack else 0)
+        while slash >= 0:
+            stack.append(_Open(slash))
+            slash = item.path.find("/", slash + 1)
+        if stack:
+            stack[-1].sum.add(item)
+        last = item.path
+    while stack:
+        close()
+    return _largest(found, count)
+
+
+def _largest(found: list[tuple[str, Sum]], count: int) -> list[tuple[str, Sum]]:
+    return sorted(found, key=lambda pair: (-pair[1].total_size, pair[0]))[:count]
