@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from capsule_builder.inspection.content import Content, Item
-from capsule_builder.inspection.owners import APPLICATION, Group, GroupKind, Owners
+from capsule_builder.inspection.owners import Group, GroupKind, Owners
+from capsule_builder.manifest import Manifest
 
 How = Literal["added", "removed", "content", "mode", "kind", "target"]
 _KINDS: tuple[GroupKind, ...] = ("distribution", "package", "interpreter", "environment", "application")
@@ -97,15 +98,9 @@ def compare(old: Content, new: Content) -> Difference:
             reasons[key] = Reason(groups[0].get(key, plain), groups[1].get(key, plain))
         reasons[key].changes.append(change)
     ordered = sorted(reasons.values(), key=lambda reason: (_KINDS.index(reason.group.kind), reason.group.name))
-    manifests = [asdict(side.manifest) if side.manifest else None for side in (old, new)]
-    manifest = _keys(*manifests) if None not in manifests else ()
+    manifest = _keys(_stated(old.manifest), _stated(new.manifest)) if old.manifest and new.manifest else ()
     facts = _keys(old.metadata and _facts(old.metadata), new.metadata and _facts(new.metadata))
     return Difference(old, new, tuple(ordered), tuple(manifest), tuple(facts if old.metadata and new.metadata else ()))
-
-
-def of_application(reason: Reason) -> bool:
-    """Whether the files are the application's own, each of which is worth naming."""
-    return reason.group == APPLICATION
 
 
 def _changes(old: Content, new: Content) -> Iterator[Change]:
@@ -126,6 +121,13 @@ def _how(before: Item | None, after: Item | None) -> tuple[How, ...]:
     if before.detail != after.detail and found != ["kind"]:
         found.append("target" if before.kind == "symlink" else "content")
     return tuple(found)
+
+
+def _stated(manifest: Manifest) -> dict[str, Any]:
+    """The manifest by the keys of ``capsule.yml``."""
+    stated = asdict(manifest)
+    stated["dependencies"] = {key: stated.pop(key) for key in ("python", "pip_requirements")}
+    return stated
 
 
 def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.capsbuild.command import capsbuild
+from tests.capsbuild.command import capsbuild, write
 from tests.inspection.capsules import SITE, build
 
 
@@ -99,7 +99,17 @@ def test_the_manifest_alone_is_told_by_its_keys(capsule: Path, tmp_path: Path) -
     keys = {key["key"]: (key["old"], key["new"]) for key in document["manifest"]}
     assert keys["version"] == ("2.1.0", "2.1.1")
     assert keys["env.LEVEL"] == (None, "debug")
+    assert not any(key.startswith("dependencies") for key in keys)
     assert keys["services.web.args"] == (None, ["--fast"])
+
+
+def test_keys_are_called_as_in_the_manifest(tmp_path: Path) -> None:
+    for name, more in (("a", ""), ("b", 'dependencies: {python: "3.12"}\nresources: {memory_max: 1G}\n')):
+        manifest = f"name: a\nversion: 1.0.0\nentrypoint: run.sh\n{more}"
+        write(tmp_path / name, {"capsule.yml": manifest, "run.sh": "#!/bin/sh\n"})
+        assert capsbuild("--from-dir", tmp_path / name, "--output", tmp_path / f"{name}.tar.gz").status == 0
+    keys = different(tmp_path / "a.tar.gz", tmp_path / "b.tar.gz")["manifest"]
+    assert {key["key"]: key["new"] for key in keys} == {"dependencies.python": "3.12", "resources.memory_max": "1G"}
 
 
 def test_a_mode_alone_is_told_as_one(capsule: Path, tmp_path: Path) -> None:
