@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from capsule_builder.python.package import Origin, plan
 from capsule_builder.python.wheel import read_wheel
 from capsule_builder.requirements import Distribution, Requirements, Target, read_requirements, verify
 from capsule_builder.requirements.mismatch import mismatch
-from capsule_builder.sources.files import OpenFile, open_regular
+from capsule_builder.sources.files import OpenFile, open_regular, sha256_of
 
 if TYPE_CHECKING:
     from capsule_builder.python.bytecode import Compiler
@@ -45,7 +44,7 @@ def wheel(arguments: Arguments, write: Write) -> None:
     layout = Layout(target.python)
     with ZipReader(path, label=name) as reader, _compiler(arguments, target.python) as compiler:
         found = read_wheel(reader, name, layout)
-        facts = Distribution.from_metadata(found.metadata, found.wheel, where=name, sha256=_sha256(path, name))
+        facts = Distribution.from_metadata(found.metadata, found.wheel, where=name, sha256=sha256_of(path, name))
         executables = Patterns(arguments.options["--executable"])
         write(plan(found.package, layout, compiler).entries(executables))
     with open(arguments.one("--facts"), "w", encoding="utf-8") as file:
@@ -104,17 +103,6 @@ def _check_tags(name: str, target: Target) -> None:
         raise refusal("wheel-tags", f"{shown(name)}: {misfit.reason}", misfit.remedy)
 
 
-def _sha256(path: str, label: str) -> str:
-    digest = hashlib.sha256()
-    file = open_regular(raw(path), label, follow=True)
-    try:
-        for chunk in file.chunks():
-            digest.update(chunk)
-    finally:
-        os.close(file.fd)
-    return digest.hexdigest()
-
-
 def _compiler(arguments: Arguments, python: str) -> contextlib.AbstractContextManager[Compiler | None]:
     """The interpreter of the capsule, or the builder's if there is none; nothing when nothing is to be compiled."""
     if "--bytecode" not in arguments.options:
@@ -171,7 +159,7 @@ def _requirements(arguments: Arguments) -> tuple[Requirements, list[str]]:
 
     first = next(iter(files))
     try:
-        return read_requirements(first, lambda path: _read(files, path)), [_sha256(files[first], first)]
+        return read_requirements(first, lambda path: _read(files, path)), [sha256_of(files[first], first)]
     except CapsuleError as error:
         raise CapsuleError(map(_named_in_bazel, error.problems)) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 
 from capsule_builder import open_files
@@ -14,7 +13,7 @@ from capsule_builder.python.environment import Environment, Part
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.wheel import Wheel, read_wheel
 from capsule_builder.requirements import Distribution, Requirements, Target, select
-from capsule_builder.sources.files import open_regular, unreadable
+from capsule_builder.sources.files import sha256_of, unreadable
 
 _MAX_SHOWN = 5
 _ABSENT = {"wheel-missing", "wheel-sdist", "wheel-tags", "wheel-version"}
@@ -24,22 +23,6 @@ _KINDS = (".whl", ".tar.gz", ".zip")
 def layer_name(file_name: str) -> str:
     """The name of a wheel's layer: the first two parts of the file's, which are distribution and version."""
     return "-".join(file_name.split("-")[:2])
-
-
-def sha256_of(path: str, label: str) -> str:
-    """The SHA-256 of a file, in hex.
-
-    Raises:
-        CapsuleError: it cannot be read, or is no regular file.
-    """
-    file = open_regular(path, label, follow=True)
-    try:
-        digest = hashlib.sha256()
-        for chunk in file.chunks():
-            digest.update(chunk)
-    finally:
-        os.close(file.fd)
-    return digest.hexdigest()
 
 
 def from_wheels(

@@ -11,7 +11,7 @@ from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MANIFEST_NAME, path_problem, raw, shown
 from capsule_builder.patterns import Patterns
-from capsule_builder.sources.files import open_regular
+from capsule_builder.sources.files import open_regular, sha256_of
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class FileList:
     def replaces(self, manifest: bytes) -> str | None:
         """The file whose place ``manifest`` takes as ``capsule.yml``, if there is one that differs from it."""
         file = self.files.get(MANIFEST_NAME)
-        return file if file is not None and _digest(file) != hashlib.sha256(manifest).digest() else None
+        return file if file is not None and sha256_of(file, file) != hashlib.sha256(manifest).hexdigest() else None
 
     def _taken(self, path: str, what: str, others: Mapping[str, str]) -> bool:
         if path in others:
@@ -87,7 +87,7 @@ class FileList:
 
     def _same_content(self, path: str, file: str) -> bool:
         first = self.files.get(path)
-        if first is None or first == file or _digest(first) == _digest(file):
+        if first is None or first == file or sha256_of(first, first) == sha256_of(file, file):
             return True
         self._conflict(path, first, file)
         return False
@@ -107,14 +107,3 @@ _NAME_FILES = "Name the files in it (glob), have the action that made it copy wh
 
 def _slashes(path: str) -> Iterator[int]:
     return (position for position, char in enumerate(path) if char == "/")
-
-
-def _digest(file: str) -> bytes:
-    digest = hashlib.sha256()
-    source = open_regular(raw(file), file, follow=True)
-    try:
-        for chunk in source.chunks():
-            digest.update(chunk)
-    finally:
-        os.close(source.fd)
-    return digest.digest()

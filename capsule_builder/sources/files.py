@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.modes import is_program
-from capsule_builder.paths import shown
+from capsule_builder.paths import raw, shown
 
 _CHUNK = 1 << 20
 MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it
@@ -106,6 +107,22 @@ def open_regular(
         os.close(fd)
         raise CapsuleError([special_file(path, status.st_mode, remedy)])
     return OpenFile(fd, path, status)
+
+
+def sha256_of(file: str, label: str) -> str:
+    """The SHA-256 of a file on disk, in hex; ``label`` is what messages call it.
+
+    Raises:
+        CapsuleError: it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()
+    source = open_regular(raw(file), label, follow=True)
+    try:
+        for chunk in source.chunks():
+            digest.update(chunk)
+    finally:
+        os.close(source.fd)
+    return digest.hexdigest()
 
 
 def read_manifest(path: str) -> bytes:
