@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import capsule, open_files
 from capsule_builder.archive.members import DEFAULT_LEVEL
@@ -17,7 +17,10 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.inputs import PythonOptions, Source, read_inputs
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
-from capsule_builder.output import NewFile, check_output, commit_pair, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
+
+if TYPE_CHECKING:
+    from capsule_builder.statements import Statement
 
 __all__ = ["Built", "PythonOptions", "Source", "build"]
 
@@ -31,8 +34,9 @@ class Built:
     """A capsule that was built.
 
     ``id`` is 64 hex digits; ``archive`` the path it was written to, ``size`` its length in bytes, ``archive_sha256``
-    its SHA-256 (None unless it was asked for), ``signature`` the path of its signature (None unless it was signed);
-    ``files`` counts files; ``warnings`` and ``notes`` are for people.
+    its SHA-256 (None unless it was asked for), ``signature`` the path of its signature (None unless it was signed),
+    ``statements`` those of its statements, in the order in which they were asked for; ``files`` counts files;
+    ``warnings`` and ``notes`` are for people.
     """
 
     id: str
@@ -45,6 +49,7 @@ class Built:
     files: int
     warnings: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
 
 
 def build(
@@ -58,6 +63,7 @@ def build(
     build: BuildFacts = UNSTAMPED,
     hash_archive: bool = False,
     sign: Signer | None = None,
+    statements: Sequence[Statement] = (),
     progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
     before_commit: Callable[[], None] | None = None,
 ) -> Built:
@@ -65,8 +71,9 @@ def build(
 
     The manifest is the source's own ``capsule.yml`` unless one is named; ``output`` is
     ``capsule-<name>-<short id>.tar.gz`` in the current directory unless given. ``progress`` gets the number of bytes to
-    read and gives what is told of each piece. ``sign`` signs the archive before anybody sees it. ``before_commit`` is
-    called when nothing is left to do but to put the archive in its place.
+    read and gives what is told of each piece. ``sign`` signs the archive, and ``statements`` are made of it, before
+    anybody sees it; all of these appear together or not at all. ``before_commit`` is called when nothing is left to do
+    but to put them in their places.
 
     Raises:
         CapsuleError: the manifest, the tree, the environment or the place of the output is refused: every reason that
@@ -80,8 +87,9 @@ def build(
         manifest = inputs.manifest
         tree = None if source.is_zip else inputs.tree
         planned = output or capsule.archive_name(manifest.name, "<short id>")
-        for each in [planned, f"{planned}.minisig"] if sign else [planned]:
-            check_output(each, tree)
+        suffixes = [*([".minisig"] if sign else []), *(statement.suffix for statement in statements)]
+        for suffix in ["", *suffixes]:
+            check_output(f"{planned}{suffix}", tree)
         stack.enter_context(_named(output or place))
         told = stack.enter_context(progress(inputs.size)) if progress else None
 
@@ -107,29 +115,40 @@ def build(
         with undisturbed():
             new = stack.enter_context(NewFile(archive))
         capsule.write_archive(new.file, index, merged, layers, manifest, level=level, build=build, digest=digest)
-        signature: NewFile | None = None
+        with undisturbed():
+            beside = {suffix: stack.enter_context(NewFile(f"{archive}{suffix}")) for suffix in suffixes}
+        if statements:
+            _write_statements(statements, new.file, archive, beside)
         if sign:
-            with undisturbed():
-                signature = stack.enter_context(NewFile(f"{archive}.minisig"))
-            signature.file.write(sign(new.file, manifest.name, manifest.version, merged.id))
+            beside[".minisig"].file.write(sign(new.file, manifest.name, manifest.version, merged.id))
         if before_commit:
             before_commit()
-        if signature:
-            commit_pair(signature, new)
-        else:
-            new.commit()
+        commit_together(*beside.values(), new)
         return Built(
             id=merged.id,
             name=manifest.name,
             version=manifest.version,
             archive=archive,
             archive_sha256=digest.hexdigest() if digest else None,
-            signature=signature.path if signature else None,
+            signature=beside[".minisig"].path if sign else None,
             size=os.stat(archive).st_size,
             files=merged.files,
             warnings=(*inputs.warnings, *merged.warnings),
             notes=tuple(inputs.gathered.notes),
+            statements=tuple(beside[statement.suffix].path for statement in statements),
         )
+
+
+def _write_statements(
+    statements: Sequence[Statement], archive: BinaryIO, path: str, beside: Mapping[str, NewFile]
+) -> None:
+    """Says what was packed: the archive is read for it as a stranger's is."""
+    from capsule_builder.packed import read_packed_stream
+
+    archive.seek(0)
+    packed = read_packed_stream(archive, path)
+    for statement in statements:
+        beside[statement.suffix].file.write(statement.make(packed))
 
 
 @contextlib.contextmanager

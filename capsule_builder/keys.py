@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.minisign import PublicKey, SecretKey, SecretKeyFile
-from capsule_builder.output import NewFile, check_output, commit_pair, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
 from capsule_builder.paths import shown
 
 PASSWORD_FILE = "CAPSULE_SIGN_PASSWORD_FILE"  # noqa: S105
@@ -114,7 +114,7 @@ def write_pair(
             os.fsync(new.file.fileno())  # what is signed from now on depends on it
         if before_commit:
             before_commit()
-        commit_pair(public_file, secret_file, replace=force)
+        commit_together(public_file, secret_file, replace=force)
         return secret.public_key
 
 

@@ -1,8 +1,9 @@
-"""Whether what was packed is what a lock names: the same distributions and versions, none more and none less."""
+"""Whether what was packed is what a lock names: the same distributions and versions, and none more or less."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from capsule_builder.errors import Problem
 from capsule_builder.packed import Packed
@@ -10,9 +11,16 @@ from capsule_builder.paths import shown
 from capsule_builder.requirements import Line, Requirements, Target
 from capsule_builder.requirements.walk import Walk
 
+_NO_PYTHON = "3.11"  # what markers are judged by when there is no environment to say
 
-def lock_problems(capsule: Packed, lock: Requirements, target: Target) -> list[Problem]:
-    """Every difference between ``capsule`` and ``lock``, whose lines count when their markers hold for ``target``."""
+
+def lock_problems(capsule: Packed, lock: Requirements, platform: str, wheels: Mapping[str, str]) -> list[Problem]:
+    """Every difference between ``capsule`` and ``lock``, whose lines count when their markers hold on ``platform``.
+
+    ``wheels`` has, by normalised names, the SHA-256 of the wheels that the capsule was packed of, in hex, as far as
+    they are known: a capsule does not keep them. They are compared when the lock has hashes.
+    """
+    target = Target(capsule.python or _NO_PYTHON, platform)
     lines: dict[str, list[Line]] = defaultdict(list)
     for line in Walk(lock, target, lambda _edge: None).lines(lock.roots):
         lines[line.name].append(line)
@@ -36,4 +44,9 @@ def lock_problems(capsule: Packed, lock: Requirements, target: Target) -> list[P
                 message = f"{called} is packed, and another version locked: {places}"
                 problems.append(Problem("lock-version", message, "Build the capsule from the lock, or lock anew."))
                 break
+            elif lock.is_hashed and name in wheels and f"sha256:{wheels[name]}" not in line.locks:
+                message = f"{called} is packed of a wheel that has another hash than its line: sha256:{wheels[name]}"
+                where = f" ({shown(line.file)}:{line.line})"
+                remedy = "Find out where the other file came from before you add its hash to the lock."
+                problems.append(Problem("lock-hash", message + where, remedy))
     return problems

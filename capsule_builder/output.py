@@ -71,16 +71,16 @@ class NewFile:
                 os.unlink(self._partial)
 
 
-def commit_pair(companion: NewFile, main: NewFile, *, replace: bool = True) -> None:
-    """Puts two files in their places, ``companion`` first: ``main`` never appears without it.
+def commit_together(*files: NewFile, replace: bool = True) -> None:
+    """Puts files in their places, one after another: the last never appears without the others.
 
     Raises:
-        OSError: one of them cannot be put there; neither is left behind.
+        OSError: one of them cannot be put there; none is left behind.
     """
-    companion.commit(replace=replace)
     with contextlib.ExitStack() as undo:
-        undo.callback(os.unlink, companion.path)
-        main.commit(replace=replace)
+        for file in files:
+            file.commit(replace=replace)
+            undo.callback(os.unlink, file.path)
         undo.pop_all()
 
 

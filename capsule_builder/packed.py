@@ -10,13 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from packaging.metadata import parse_email
 
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry, open_archive
 from capsule_builder.contents import LISTING_HEADER, Listed
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.file_name import check_file_name
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.python.layout import INTERPRETER, VENV
 from capsule_builder.requirements.distributions import Distribution
@@ -86,9 +87,16 @@ def read_packed(path: str) -> Packed:
         CapsuleError: it is no sound capsule; or distributions in it cannot be told: every one, at once.
         OSError: it cannot be read.
     """
+    with open_archive(path) as archive:
+        return read_packed_stream(archive, path)
+
+
+def read_packed_stream(archive: BinaryIO, path: str) -> Packed:
+    """As :func:`read_packed`, from a file that stands at its first byte; messages call it ``path``."""
     digest = hashlib.sha256()
     files: dict[str, bytes] = {}
-    with open_archive(path) as archive, CapsuleReader(archive, label=shown(path), watch=digest.update) as reader:
+    with CapsuleReader(archive, label=shown(path), watch=digest.update) as reader:
+        check_file_name(path, reader)
         for entry in reader.entries():
             if entry.first and (match := _INFO.fullmatch(entry.path)) and match[2] != "RECORD":
                 files[entry.path] = _content(entry)

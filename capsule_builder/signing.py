@@ -14,7 +14,7 @@ from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.capsule import archive_name
 from capsule_builder.errors import refusal
 from capsule_builder.minisign import Claim, SecretKey, Signature
-from capsule_builder.output import NewFile, check_output, commit_pair, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
 from capsule_builder.paths import shown
 
 
@@ -95,7 +95,7 @@ def sign_copy(
         beside.file.write(signature.format())
         if before_commit:
             before_commit()
-        commit_pair(beside, copy)
+        commit_together(beside, copy)
     return Signed(place, beside.path, claim, secret.key_id)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from capsule_builder import __version__
 from capsule_builder.build import Built, Signer, build
@@ -18,6 +19,9 @@ from capsule_builder.errors import Problem
 from capsule_builder.metadata import UNSTAMPED, short_id
 from capsule_builder.paths import shown
 from capsule_builder.stamp import from_environment
+
+if TYPE_CHECKING:
+    from capsule_builder.statements import Statement
 
 _EPILOG = """\
 other commands:
@@ -76,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     built: Built | None = None
     warnings: list[Problem] = []
+    statements: list[Statement] = []
     with report.refusals("Cannot write the capsule") as problems:
+        statements = _statements(arguments)
         sign = _signer(arguments.sign, warnings) if arguments.sign else None
         built = build(
             source_of(arguments),
@@ -88,6 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
             build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
             hash_archive=arguments.json,
             sign=sign,
+            statements=statements,
             progress=None if arguments.quiet else bar,
             before_commit=report.finish,
         )
@@ -100,15 +107,26 @@ def _run(arguments: argparse.Namespace) -> int:
         report.notes(built.notes)
     told = True
     if arguments.json:
-        told = report.result(json.dumps(_document(built, warnings) if built else _failure(problems)))
+        told = report.result(json.dumps(_document(built, statements, warnings) if built else _failure(problems)))
     elif built and not arguments.quiet:
         told = report.result(
             f"✅ Capsule built successfully: {shown(built.archive)}",
             f"   BUILD_SHA: {built.id}",
             f"   Size: {built.size / 1e6:.2f} MB",
             *([f"   Signature: {shown(built.signature)}"] if built.signature else []),
+            *(f"   {made.title}: {shown(path)}" for made, path in zip(statements, built.statements, strict=True)),
         )
     return 0 if built and told else 1
+
+
+def _statements(arguments: argparse.Namespace) -> list[Statement]:
+    """What is to be stated of the capsule; it is seen before anything is built whether that can be."""
+    if not arguments.provenance and not arguments.sbom:
+        return []
+    from capsule_builder.statements import PROVENANCE, sbom
+
+    found = [PROVENANCE] if arguments.provenance else []
+    return [*found, sbom(arguments.platform)] if arguments.sbom else found
 
 
 def _signer(key: str, warnings: list[Problem]) -> Signer:
@@ -129,7 +147,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _document(built: Built, warnings: Sequence[Problem]) -> dict[str, object]:
+def _document(built: Built, statements: Sequence[Statement], warnings: Sequence[Problem]) -> dict[str, object]:
+    places = {made.title.lower(): path for made, path in zip(statements, built.statements, strict=True)}
     return {
         "id": built.id,
         "short_id": short_id(built.id),
@@ -138,6 +157,8 @@ def _document(built: Built, warnings: Sequence[Problem]) -> dict[str, object]:
         "archive": built.archive,
         "archive_sha256": built.archive_sha256,
         "signature": built.signature,
+        "provenance": places.get("provenance"),
+        "sbom": places.get("sbom"),
         "size": built.size,
         "files": built.files,
         "warnings": [str(warning) for warning in warnings],
@@ -175,6 +196,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY",
         type=some,
         help="sign the archive with the minisign key in the file KEY, into a .minisig beside it",
+    )
+    parser.add_argument(
+        "--provenance", action="store_true", help="write where it comes from (SLSA), into a .provenance.json beside it"
+    )
+    parser.add_argument(
+        "--sbom", action="store_true", help="write what is in it (CycloneDX), into a .cdx.json beside it"
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")

@@ -16,7 +16,7 @@ from capsule_builder.cli.statement import DAMAGED, SYSTEM, USAGE, UnusableError,
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.keys import open_secret_key
 from capsule_builder.minisign import SecretKey
-from capsule_builder.output import NewFile, commit_pair, undisturbed
+from capsule_builder.output import NewFile, commit_together, undisturbed
 from capsule_builder.paths import shown
 from capsule_builder.provenance import BUILDER, STATEMENT, encode, subjects
 from capsule_builder.reproduce import Change, Excerpt, RebuildError, Reproduction, reproduce
@@ -134,7 +134,7 @@ def _sign(found: Reproduction, secret: SecretKey, place: str) -> str:
         comment = f"reproduced={found.name}@{found.version} id={found.id}"
         beside.file.write(minisign.sign(minisign.prehash(new.file), secret, comment).format())
         report.finish()
-        commit_pair(beside, new)
+        commit_together(beside, new)
     return place
 
 

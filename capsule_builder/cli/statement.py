@@ -1,46 +1,69 @@
-"""The way of the commands that write a statement about a capsule beside it; each says what goes into the statement."""
+"""The way of the commands that write a statement about a capsule beside it; each says which statement."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from capsule_builder.cli import report
 from capsule_builder.cli.options import some
 from capsule_builder.errors import CapsuleError, Problem, refusal
+from capsule_builder.locked import lock_problems
 from capsule_builder.output import NewFile, check_output, undisturbed
 from capsule_builder.packed import Packed, read_packed
 from capsule_builder.paths import shown
+from capsule_builder.python.gather import DEFAULT_PLATFORM, read_file
+from capsule_builder.requirements import Requirements, Target, read_requirements
+from capsule_builder.statements import Statement
 
 USAGE, SYSTEM, DAMAGED = 2, 3, 4
 """Exit statuses, as ``capsbuild verify`` has them."""
 
+_EPILOG = """\
+exit status: 0 it was written; 1 the capsule is not what the lock names; 2 wrong usage; 3 something cannot be read or
+written; 4 not a capsule, or a damaged one.
+"""
 
-class RefusedError(CapsuleError):
-    """The capsule holds, and no statement is made of it."""
+
+class _LockError(CapsuleError):
+    """The capsule is sound, and not what the lock names."""
 
 
 class UnusableError(CapsuleError):
     """What the user named beside the capsule is of no use."""
 
 
-def write_statement(arguments: argparse.Namespace, what: str, suffix: str, make: Callable[[Packed], bytes]) -> int:
-    """Reads ``arguments.file`` and writes what ``make`` makes of it; gives the exit status.
+def run(
+    argv: Sequence[str], command: str, description: str, suffix: str, statement_for: Callable[[str], Statement]
+) -> int:
+    """Runs the command that writes a statement; gives the exit status.
 
-    It is put at ``arguments.output``, or beside the capsule with ``suffix``. ``make`` may raise the two errors above.
+    It is put where ``argv`` says, or beside the capsule with ``suffix``. ``statement_for`` gets the hosts' platform.
     """
+    try:
+        report.prepare()
+        return _write_statement(_parser(command, description, suffix).parse_args(argv), suffix, statement_for)
+    except report.Stopped as stopped:
+        report.leave(stopped)
+
+
+def _write_statement(arguments: argparse.Namespace, suffix: str, statement_for: Callable[[str], Statement]) -> int:
     capsule: Packed | None = None
+    title = ""
     problems: list[Problem] = []
     status = 0
     output: str = arguments.output or f"{arguments.file}{suffix}"
     try:
         check_place(output, arguments.file)
+        statement, lock = _asked_for(arguments, statement_for)
+        title = statement.title
         capsule = read_packed(arguments.file)
-        data = make(capsule)
-        _write(output, data)
-    except RefusedError as refused:
+        if lock and (found := lock_problems(capsule, lock, arguments.platform, {})):
+            raise _LockError(found)
+        _write(output, statement.make(capsule))
+    except _LockError as refused:
         problems, status = [*refused.problems], 1
     except UnusableError as refused:
         problems, status = [*refused.problems], USAGE
@@ -57,18 +80,48 @@ def write_statement(arguments: argparse.Namespace, what: str, suffix: str, make:
         told = report.result(json.dumps(document))
     elif capsule and not problems:
         told = report.result(
-            f"✅ {what} written: {shown(output)}",
+            f"✅ {title} written: {shown(output)}",
             f"   BUILD_SHA: {capsule.id}",
             f"   Distributions: {len(capsule.distributions)}",
         )
     return status if told else status or SYSTEM
 
 
-def add_arguments(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """The arguments that all of these commands have."""
+def _asked_for(
+    arguments: argparse.Namespace, statement_for: Callable[[str], Statement]
+) -> tuple[Statement, Requirements | None]:
+    """The statement to make, and the lock to hold the capsule against, before it is read."""
+    try:
+        statement = statement_for(arguments.platform)
+        Target(platform=arguments.platform)
+        return statement, read_requirements(arguments.lock, read_file) if arguments.lock else None
+    except CapsuleError as refused:
+        raise UnusableError(refused.problems) from None
+
+
+def _parser(command: str, description: str, suffix: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"capsbuild {command}",
+        description=description,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("file", metavar="FILE", help="the capsule")
     parser.add_argument("--output", metavar="FILE", type=some, help=f"where to write it (default: FILE{suffix})")
+    parser.add_argument(
+        "--lock",
+        metavar="FILE",
+        help="refuse it unless it holds the distributions of this requirements file and no others",
+    )
+    parser.add_argument(
+        "--platform",
+        metavar="TAG",
+        default=DEFAULT_PLATFORM,
+        help=f"the hosts' platform, which decides what depends on what (default: {DEFAULT_PLATFORM})",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return parser
 
 
 def system(failed: OSError) -> Problem:

@@ -80,13 +80,16 @@ def test_json_is_one_object_with_the_facts(app: Path, out: Path) -> None:
         "archive": str(out / "new"),
         "archive_sha256": hashlib.sha256(archive).hexdigest(),
         "signature": None,
+        "provenance": None,
+        "sbom": None,
         "size": len(archive),
         "files": 2,
         "warnings": ["Python entrypoint found but no venv included"],
         "notes": [],
     }
     assert list(json.loads(ran.out)) == [
-        "id", "short_id", "name", "version", "archive", "archive_sha256", "signature", "size", "files", "warnings",
+        "id", "short_id", "name", "version", "archive", "archive_sha256", "signature", "provenance", "sbom", "size",
+        "files", "warnings",
         "notes",
     ]  # fmt: skip
     assert ran.err == NO_VENV
