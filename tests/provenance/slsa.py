@@ -1,21 +1,31 @@
-"""A strict reader of statements, after the specifications' own words: neither in-toto nor SLSA publishes a JSON schema.
+"""A strict reader of statements: by the published schemas, and by what the specifications say beyond these.
 
-https://github.com/in-toto/attestation/blob/main/spec/v1 (statement, resource_descriptor, digest_set, field_types) and
-https://slsa.dev/spec/v1.0/provenance. Fields that these do not name are refused, too.
+The schemas are protocol buffers, which in-toto publishes as the package ``in-toto-attestation``; SLSA has the same one,
+https://slsa.dev/spec/v1.0/schema/provenance.proto. Neither publishes one for JSON. They leave open what has to be there
+and how values are written; that is in https://github.com/in-toto/attestation/blob/main/spec/v1 (statement,
+resource_descriptor, digest_set, field_types) and https://slsa.dev/spec/v1.0/provenance.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from typing import Any
+
+from google.protobuf.json_format import MessageToDict, Parse
+from google.protobuf.message import Message
+from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+from in_toto_attestation.v1.statement import Statement as Validated
+from in_toto_attestation.v1.statement_pb2 import Statement
 
 DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "gitCommit": 40}
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
 
 def check_statement(document: Any) -> None:
-    """Raises AssertionError unless ``document`` is a Statement v1."""
+    """Raises AssertionError, or what the schemas' own library raises, unless ``document`` is a Statement v1."""
+    Validated.copy_from_pb(parsed(document, Statement())).validate()
     keys(document, required={"_type", "subject", "predicateType", "predicate"})
     assert document["_type"] == "https://in-toto.io/Statement/v1"
     assert isinstance(document["subject"], list) and document["subject"]
@@ -29,8 +39,9 @@ def check_statement(document: Any) -> None:
 
 
 def check_provenance(document: Any) -> None:
-    """Raises AssertionError unless ``document`` is a Statement v1 with SLSA Provenance v1."""
+    """As :func:`check_statement`, of a Statement v1 with SLSA Provenance v1."""
     check_statement(document)
+    parsed(document["predicate"], Provenance())
     assert document["predicateType"] == "https://slsa.dev/provenance/v1"
     predicate = document["predicate"]
     keys(predicate, required={"buildDefinition", "runDetails"})
@@ -57,6 +68,21 @@ def check_provenance(document: Any) -> None:
             datetime.strptime(metadata[name], "%Y-%m-%dT%H:%M:%SZ")
     for resource in [*run.get("byproducts", []), *run["builder"].get("builderDependencies", [])]:
         check_resource(resource)
+
+
+def parsed(document: Any, message: Message) -> Message:
+    """The message that ``document`` is by its schema: no field is unknown, of another type, or under another name."""
+    Parse(json.dumps(document), message, ignore_unknown_fields=False)
+    written = MessageToDict(message, always_print_fields_with_no_presence=True)
+    assert names(written) >= names(document), "a name that the parser takes, and the specification does not have"
+    return message
+
+
+def names(value: Any) -> set[str]:
+    """The names of all fields of a document."""
+    if isinstance(value, dict):
+        return set(value).union(*map(names, value.values()))
+    return set().union(*map(names, value)) if isinstance(value, list) else set()
 
 
 def check_resource(resource: Any) -> None:

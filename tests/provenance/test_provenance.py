@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseError
 
 from capsule_builder import __version__
 from capsule_builder.metadata import BuildFacts
@@ -19,7 +20,7 @@ from capsule_builder.provenance import encode, statement
 from tests.capsbuild.command import capsbuild, snapshot, write
 from tests.interpreter.test_interpreter import compile_c
 from tests.provenance.conftest import METADATA, Build
-from tests.provenance.slsa import check_provenance
+from tests.provenance.slsa import Provenance, Statement, Validated, check_provenance, parsed
 
 DOCUMENT_PATHS = [
     ("_type",), ("subject",), ("predicateType",), ("predicate",), ("subject", 0, "digest"),
@@ -54,8 +55,38 @@ def test_the_check_misses_what_is_missing(capsule: Path, path: tuple[Any, ...]) 
     for key in path[:-1]:
         inner = inner[key]
     del inner[path[-1]]
-    with pytest.raises((AssertionError, KeyError)):
+    with pytest.raises((AssertionError, KeyError, ValueError)):
         check_provenance(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("predicate", "buildDefinition", "more"), 1),
+        (("predicate", "buildDefinition", "externalParameters"), []),
+        (("predicate", "buildDefinition", "resolvedDependencies", 0, "hash"), "x"),
+        (("predicate", "buildDefinition", "resolvedDependencies", 0, "digest"), {"sha256": 1}),
+        (("predicate", "runDetails", "builder", "version"), {"capsule-builder": 1}),
+        (("predicate", "runDetails", "metadata"), {"startedOn": "yesterday"}),
+        (("predicate", "runDetails", "metadata"), {"started_on": "2026-01-02T03:04:05Z"}),
+        (("predicate", "run_details"), {}),
+        (("subject", 0, "annotations"), "x"),
+        (("subject", 0, "digest"), {}),
+        (("_type",), "https://in-toto.io/Statement/v0.1"),
+        (("version",), 1),
+    ],
+    ids=str,
+)
+def test_the_published_schemas_find_what_is_wrong(capsule: Path, path: tuple[Any, ...], value: Any) -> None:
+    """Each by the schemas alone, without what is written down here."""
+    document = made(capsule)
+    inner: Any = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises((AssertionError, ParseError, ValueError)):
+        Validated.copy_from_pb(parsed(document, Statement())).validate()
+        parsed(document["predicate"], Provenance())
 
 
 def test_the_subjects_are_the_archive_and_the_listing(capsule: Path) -> None:
