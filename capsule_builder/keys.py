@@ -56,7 +56,7 @@ def open_secret_key(path: str, environment: Mapping[str, str]) -> tuple[SecretKe
 def read_password(environment: Mapping[str, str], prompt: str, again: str = "") -> tuple[bytes, list[Problem]]:
     """A password and warnings: the first line of the file that the environment names, or what is typed at a terminal.
 
-    With ``again``, a second prompt, it has to be typed twice.
+    With ``again``, a second prompt, it is a new one: it has to be typed twice, and may not be empty.
 
     Raises:
         CapsuleError: there is neither, the file cannot be read, or it is no password that minisign would read.
@@ -71,6 +71,8 @@ def read_password(environment: Mapping[str, str], prompt: str, again: str = "") 
         password = _typed(prompt)
         if again and _typed(again) != password:
             raise refusal("key-password-unfit", "The two passwords differ.", "Type the same one twice.")
+    if again and not password:
+        raise refusal("key-password-unfit", "The new password is empty.", "Choose one, or say --no-password.")
     if b"\0" in password or len(password) > _MAX_PASSWORD:
         raise refusal(
             "key-password-unfit",

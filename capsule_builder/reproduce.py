@@ -1,6 +1,7 @@
-"""Builds a capsule again and tells whether it is the same: the same ID, and the same bytes where these can be expected.
+"""Builds a capsule again and tells whether it is the same: whether it has the same ID, and the same bytes.
 
-Bytes can be expected to agree when the same builder release packs at the same level (``docs/format.md``, section 5).
+The ID is promised by whatever way the content came. Bytes are for the same builder release, the same level and the same
+layers, out of the same ZIP or wheels (``docs/format.md``, section 5): when they differ, it is told why.
 """
 
 from __future__ import annotations
@@ -13,23 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, BinaryIO
+from typing import Any
 
-from capsule_builder import __version__
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.build import PythonOptions, Source, build
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.excerpts import Excerpt, of_archives, of_files
+from capsule_builder.file_name import check_file_name
 from capsule_builder.layer import Progress
 from capsule_builder.metadata import BuildFacts
 from capsule_builder.paths import shown
-
-MAX_EXCERPTS = 10
-"""How many changed files are compared byte by byte."""
-
-EXCERPT = 16
-"""How many bytes are shown of each side, from the first that differs."""
 
 _FILES = ("file", "executable")
 
@@ -66,20 +62,11 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
-    """Where the bytes of a file differ first, and what each side has there; ``path`` is empty for the archive."""
-
-    path: str
-    offset: int
-    packed: bytes
-    rebuilt: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Reproduction:
-    """What came of it. ``same_bytes`` is None when the bytes cannot be expected to agree.
+    """What came of it.
 
-    ``sha256`` is that of the capsule's archive, ``warnings`` are those of the build.
+    ``sha256`` is that of the capsule's archive, ``warnings`` are those of the build. ``reason`` tells why the bytes
+    differ where the ID does not.
     """
 
     name: str
@@ -88,16 +75,17 @@ class Reproduction:
     sha256: str
     builder: str
     rebuilt_id: str
-    same_bytes: bool | None
+    same_bytes: bool
     changes: tuple[Change, ...]
     fields: tuple[Field, ...]
     excerpts: tuple[Excerpt, ...]
     warnings: tuple[Problem, ...]
+    reason: Problem | None
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the ID is the same, and the bytes where they can be expected to be."""
-        return self.id == self.rebuilt_id and self.same_bytes is not False
+        """Whether the ID is the same."""
+        return self.id == self.rebuilt_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +137,15 @@ def reproduce(
         except CapsuleError as refused:
             raise RebuildError(refused.problems) from None
         rebuilt = _read(place)
-        comparable = (builder["version"], builder["compression_level"]) == (__version__, used)
-        same_bytes = packed.sha256 == rebuilt.sha256 if comparable else None
+        same_bytes = packed.sha256 == rebuilt.sha256
         changes = tuple(_changes(packed.listing, rebuilt.listing))
         excerpts: list[Excerpt] = []
         if changes:
-            excerpts = _file_excerpts(packed.path, rebuilt.path, changes, directory)
-        elif same_bytes is False:
-            excerpts = _excerpt("", packed.path, rebuilt.path)
-        differs = bool(changes) or same_bytes is False
+            paths = [change.path for change in changes if _has_other_bytes(change)]
+            excerpts = of_files(packed.path, rebuilt.path, paths, directory)
+        elif not same_bytes:
+            excerpts = of_archives(packed.path, rebuilt.path)
+        fields = tuple(_fields(packed.metadata, rebuilt.metadata))
         return Reproduction(
             name=packed.metadata["name"],
             version=packed.metadata["version"],
@@ -167,17 +155,45 @@ def reproduce(
             rebuilt_id=rebuilt.listing.id,
             same_bytes=same_bytes,
             changes=changes,
-            fields=tuple(_fields(packed.metadata, rebuilt.metadata)) if differs else (),
+            fields=fields,
             excerpts=tuple(excerpts),
             warnings=built.warnings,
+            reason=None if changes or same_bytes else _reason(packed.metadata, rebuilt.metadata, fields),
         )
 
 
 def _read(path: str) -> _Read:
     digest = hashlib.sha256()
     with open_archive(path) as archive, CapsuleReader(archive, label=shown(path), watch=digest.update) as reader:
+        check_file_name(path, reader)
         reader.finish()
         return _Read(path, digest.hexdigest(), reader.metadata, reader.listing)
+
+
+def _reason(packed: dict[str, Any], rebuilt: dict[str, Any], fields: tuple[Field, ...]) -> Problem:
+    """Why two archives with one ID differ, as far as their metadata tell."""
+    one, other = packed["builder"], rebuilt["builder"]
+    layers = [[(layer["name"], layer["digest"]) for layer in each["layers"]] for each in (packed, rebuilt)]
+    names = [field.name for field in fields]
+    if (one["name"], one["version"]) != (other["name"], other["version"]):
+        message = f"packed by {one['name']} {one['version']}, rebuilt by {other['name']} {other['version']}"
+        return _other_bytes("builder", message, "Rebuild it by that release for the same bytes.")
+    if one["compression_level"] != other["compression_level"]:
+        message = f"packed at level {one['compression_level']}, rebuilt at {other['compression_level']}"
+        return _other_bytes("level", message, "Leave --compression-level out for the same bytes.")
+    if layers[0] != layers[1]:
+        message = f"packed in {len(layers[0])} layers, rebuilt in {len(layers[1])}, or in others"
+        return _other_bytes("layers", message, "Rebuild it by the same way (capsbuild, or Bazel) for the same bytes.")
+    if more := [name for name in names if not name.endswith("compressed_size")]:
+        return _other_bytes("metadata", f"its metadata differ: {', '.join(more)}", "Rebuild it with the same options.")
+    if names:
+        message = "its files came deflated by another way (another ZIP, other wheels), or at levels of their own"
+        return _other_bytes("streams", message, "Rebuild it from where it was built for the same bytes.")
+    return _other_bytes("unknown", "nothing is known that explains them", "Ask whoever built it how.")
+
+
+def _other_bytes(kind: str, message: str, remedy: str) -> Problem:
+    return Problem(f"bytes-{kind}", f"The content is the same, and the bytes are others: {message}", remedy)
 
 
 def _changes(packed: Listing, rebuilt: Listing) -> Iterator[Change]:
@@ -212,52 +228,6 @@ def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + key, each
 
 
-def _file_excerpts(packed: str, rebuilt: str, changes: tuple[Change, ...], directory: str) -> list[Excerpt]:
-    """Where the first files of ``changes`` differ; ``directory`` holds copies of them meanwhile."""
-    paths = [change.path for change in changes if _has_other_bytes(change)][:MAX_EXCERPTS]
-    sides = []
-    for side, archive in (("packed", packed), ("rebuilt", rebuilt)):
-        copies = {path: os.path.join(directory, f"{side}-{number}") for number, path in enumerate(paths)}
-        _copy_out(archive, copies)
-        sides.append(copies)
-    return [found for path in paths for found in _excerpt(path, sides[0][path], sides[1][path])]
-
-
 def _has_other_bytes(change: Change) -> bool:
     one, other = change.packed, change.rebuilt
     return bool(one and other and one.kind in _FILES and other.kind in _FILES and one.detail != other.detail)
-
-
-def _copy_out(archive: str, copies: dict[str, str]) -> None:
-    """Copies files out of an archive: ``copies`` says which, by their paths, and where to."""
-    if not copies:
-        return
-    with open_archive(archive) as file, CapsuleReader(file, label=shown(archive)) as reader:
-        for entry in reader.entries():
-            if entry.first and entry.path in copies:
-                with open(copies[entry.path], "wb") as copy:
-                    for piece in entry.chunks():
-                        copy.write(piece)
-
-
-def _excerpt(path: str, packed: str, rebuilt: str) -> list[Excerpt]:
-    """Where two files differ first; nothing when they do not."""
-    with open(packed, "rb") as one, open(rebuilt, "rb") as other:
-        offset = _first_difference(one, other)
-        if offset is None:
-            return []
-        one.seek(offset)
-        other.seek(offset)
-        return [Excerpt(path, offset, one.read(EXCERPT), other.read(EXCERPT))]
-
-
-def _first_difference(one: BinaryIO, other: BinaryIO) -> int | None:
-    start = 0
-    while True:
-        a, b = one.read(1 << 20), other.read(1 << 20)
-        if a != b:
-            length = min(len(a), len(b))
-            return start + next((at for at in range(length) if a[at] != b[at]), length)
-        if not a:
-            return None
-        start += len(a)

@@ -13,6 +13,7 @@ from capsule_builder import minisign
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.capsule import archive_name
 from capsule_builder.errors import refusal
+from capsule_builder.file_name import check_file_name
 from capsule_builder.minisign import Claim, SecretKey, Signature
 from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
 from capsule_builder.paths import shown
@@ -47,11 +48,14 @@ def sign_file(
     ``before_commit`` is called when nothing is left to do but to put the signature in its place.
 
     Raises:
-        CapsuleError: the file is no sound capsule, or has another signature already and ``force`` is off.
+        CapsuleError: the file is no sound capsule, or has another signature already and ``force`` is off; or the
+            signature would take its place.
         OSError: the file cannot be read, or the signature not written.
     """
     place = output or f"{path}.minisig"
     check_output(place, None)
+    if os.path.exists(place) and os.path.exists(path) and os.path.samefile(place, path):
+        raise refusal("output-archive", f"Output is the capsule itself: {shown(place)}", "Name another.")
     with contextlib.ExitStack() as stack:
         claim, signature = _signed(stack.enter_context(open_archive(path)), path, secret)
         data = signature.format()
@@ -80,6 +84,7 @@ def sign_copy(
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(open_archive(path))
         with CapsuleReader(archive, label=shown(path)) as head:
+            check_file_name(path, head)
             name = archive_name(head.metadata["name"], head.id)
         archive.seek(0)
         os.makedirs(directory, exist_ok=True)
@@ -112,6 +117,7 @@ def _signed(archive: BinaryIO, path: str, secret: SecretKey, copy: BinaryIO | No
             copy.write(data)
 
     with CapsuleReader(archive, label=shown(path), watch=watch) as reader:
+        check_file_name(path, reader)
         manifest = reader.finish()
         claim = Claim(manifest.name, manifest.version, reader.id)
     return claim, minisign.sign(digest.digest(), secret, str(claim))

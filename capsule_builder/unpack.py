@@ -7,6 +7,7 @@ held open, and no link is followed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -16,13 +17,14 @@ from types import TracebackType
 from capsule_builder import open_files
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry
 from capsule_builder.archive.tar import MTIME
-from capsule_builder.errors import refusal
+from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.output import undisturbed
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TIMES = (MTIME, MTIME)
+_TAKEN = {errno.EBUSY, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY}
 
 
 class Staging:
@@ -71,10 +73,20 @@ class Staging:
         os.utime(self._top, _TIMES)
 
     def commit(self) -> None:
-        """Puts the directory in its place."""
-        with undisturbed():
-            os.rename(self._staged, self._name, src_dir_fd=self._place, dst_dir_fd=self._place)
-            self._staged = ""
+        """Puts the directory in its place.
+
+        Raises:
+            CapsuleError: somebody else has put something there meanwhile, or nothing can take the place.
+            OSError: it cannot be put there.
+        """
+        try:
+            with undisturbed():
+                os.rename(self._staged, self._name, src_dir_fd=self._place, dst_dir_fd=self._place)
+                self._staged = ""
+        except OSError as failed:
+            if failed.errno not in _TAKEN:
+                raise
+            raise _exists(f"The place is taken ({failed.strerror})", self._name) from None
 
     def __enter__(self) -> Staging:
         return self
@@ -82,13 +94,14 @@ class Staging:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        while self._open:
-            os.close(self._open.pop()[1])
-        if self._staged:
-            _empty(self._top)
-            os.rmdir(self._staged, dir_fd=self._place)
-        os.close(self._top)
-        os.close(self._place)
+        with undisturbed():
+            while self._open:
+                os.close(self._open.pop()[1])
+            if self._staged:
+                _empty(self._top)
+                os.rmdir(self._staged, dir_fd=self._place)
+            os.close(self._top)
+            os.close(self._place)
 
     def _put(self, entry: ReadEntry) -> None:
         *above, name = entry.path.split("/")
@@ -155,8 +168,14 @@ def _check_place(path: str) -> None:
         what = "Directory is not empty"
     elif os.path.samestat(found, os.stat(".")):  # another would take its place, and the shell stay in the old one
         what = "Directory is the current one"
+    elif os.path.ismount(path):  # nothing can take its place
+        what = "Directory is a mount point"
     if what:
-        raise refusal("extract-exists", f"{what}: {shown(path)}", "Name one that does not exist yet.")
+        raise _exists(what, path)
+
+
+def _exists(what: str, path: str) -> CapsuleError:
+    return refusal("extract-exists", f"{what}: {shown(path)}", "Name one that does not exist yet.")
 
 
 def _empty(directory: int) -> None:

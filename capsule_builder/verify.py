@@ -6,15 +6,15 @@ import contextlib
 import hashlib
 import io
 import os
-import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from capsule_builder import minisign
-from capsule_builder.archive.damage import damaged, named
+from capsule_builder.archive.damage import named
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.metadata import short_id
+from capsule_builder.file_name import check_file_name
 from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
 from capsule_builder.output import undisturbed
 from capsule_builder.paths import shown
@@ -23,8 +23,7 @@ from capsule_builder.unpack import Staging
 MAX_LEGACY = 16 << 20
 """The largest archive checked against a signature of the legacy form, which needs all of it in memory."""
 
-_MAX_SIGNATURE = 16 << 10
-_FILE_NAME = re.compile(r"capsule-.+-([0-9a-f]{12})\.tar\.gz")
+_MAX_SMALL = 16 << 10
 
 
 class UnsignedError(CapsuleError):
@@ -78,15 +77,15 @@ def verify(
     signature, key = _read_signature(path, keys, require_signature)
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(open_archive(path))
-        size = os.fstat(archive.fileno()).st_size
-        watch = _Watch(signature, size, require_prehashed, name)
+        watch = _Watch(signature, os.fstat(archive.fileno()).st_size, require_prehashed, name)
         reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch))
         _check_claim(signature, reader, name)
-        _check_file_name(path, reader.id)
+        check_file_name(path, reader)
         staging: Staging | None = None
         if extract_to is not None:
             with undisturbed():
                 staging = stack.enter_context(Staging(extract_to))
+            stack.callback(reader.close)  # its thread would take signals that wait until all is cleared away
             staging.unpack(reader)
         manifest = reader.finish()
         if key:
@@ -101,7 +100,7 @@ def verify(
             version=manifest.version,
             files=reader.listing.files,
             layers=len(reader.index.layers),
-            size=size,
+            size=watch.size,
             total_size=reader.metadata["total_size"],
             signed_by=key_id_text(key.key_id) if key else None,
             trusted_comment=signature.trusted_comment if signature else None,
@@ -112,6 +111,7 @@ class _Watch:
     """Sees every byte of the archive as it is read, and so can say whether these are the ones that were signed."""
 
     def __init__(self, signature: Signature | None, size: int, require_prehashed: bool, name: str) -> None:
+        self.size = 0
         self._signature = signature
         self._name = name
         self._digest = hashlib.blake2b()
@@ -123,6 +123,7 @@ class _Watch:
             self._whole = bytearray()
 
     def __call__(self, data: bytes) -> None:
+        self.size += len(data)
         if self._whole is not None:
             self._require_small(len(self._whole) + len(data))
             self._whole += data
@@ -152,8 +153,7 @@ def _read_signature(
         return None, None
     place = f"{path}.minisig"
     try:
-        with open(place, "rb") as file:
-            data = file.read(_MAX_SIGNATURE + 1)
+        data = read_small(place, "Signature")
     except FileNotFoundError:
         if not required:
             return None, None
@@ -161,12 +161,42 @@ def _read_signature(
         raise UnsignedError(problems) from None
     with _as_signature_error(shown(path)):
         signature = Signature.parse(data, "Its signature")
-        key = next((key for key in keys if key.key_id == signature.key_id), None)
-        if key is None:
-            message = f"Signed by a key that is not trusted: {key_id_text(signature.key_id)}"
-            raise refusal("signature-unknown", message, "If you trust that key, name it.")
-        minisign.verify_comment(signature, key)
-    return signature, key
+        return signature, _author(signature, keys)
+
+
+def _author(signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
+    """The key that made it. Several may have its id, which whoever makes a key can choose."""
+    refused = None
+    for key in keys:
+        if key.key_id == signature.key_id:
+            try:
+                minisign.verify_comment(signature, key)
+            except CapsuleError as error:
+                refused = error
+            else:
+                return key
+    if refused:
+        raise refused
+    message = f"Signed by a key that is not trusted: {key_id_text(signature.key_id)}"
+    raise refusal("signature-unknown", message, "If you trust that key, name it.")
+
+
+def read_small(path: str, what: str) -> bytes:
+    """A signature or a key where somebody else may have put something else: no fifo is waited for.
+
+    Of what is too long to be either, there is enough to see that.
+
+    Raises:
+        CapsuleError: it is no regular file, nor a link to one; ``what`` names it in the message.
+        OSError: it cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise refusal("file-special", f"{what} is not a regular file: {shown(path)}", "Put a file there.")
+        return os.read(fd, _MAX_SMALL + 1)
+    finally:
+        os.close(fd)
 
 
 def _check_claim(signature: Signature | None, reader: CapsuleReader, name: str) -> None:
@@ -177,12 +207,6 @@ def _check_claim(signature: Signature | None, reader: CapsuleReader, name: str) 
         if claim != Claim(reader.metadata["name"], reader.metadata["version"], reader.id):
             message = f"Signature is that of another capsule: {signature.trusted_comment}"
             raise refusal("signature-other", message, "Fetch the archive and its signature again.")
-
-
-def _check_file_name(path: str, capsule_id: str) -> None:
-    match = _FILE_NAME.fullmatch(os.path.basename(path))
-    if match and match[1] != short_id(capsule_id):
-        raise damaged("file-name", f"Named after another capsule than {short_id(capsule_id)}: {shown(path)}")
 
 
 @contextlib.contextmanager

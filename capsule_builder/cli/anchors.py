@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
             count += 1
             if options.format == "json":
                 anchors.append(anchor)
-            elif not (listed := report.result(*_lines(options.directory, anchor))):
+            elif not (listed := report.result(*_lines(options.directory, anchor), done=False)):
                 break
     if problems:
         report.errors(problems)
@@ -61,10 +61,10 @@ def _run(options: argparse.Namespace) -> int:
     report.errors([*tree.problems])
     if options.format == "json":
         document = {"format": REPORT_FORMAT, "files": tree.files, "anchors": [asdict(anchor) for anchor in anchors]}
-        listed = report.result(json.dumps(document, indent=2))
+        listed = report.result(json.dumps(document, indent=2), done=False)
     elif listed:
         noun = "anchor" if count == 1 else "anchors"
-        listed = report.result(f"{f'{count:,}' if count else 'no'} {noun} in {tree.files:,} files")
+        listed = report.result(f"{f'{count:,}' if count else 'no'} {noun} in {tree.files:,} files", done=False)
     return 1 if count or tree.problems or not listed else 0
 
 

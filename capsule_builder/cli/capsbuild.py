@@ -107,7 +107,8 @@ def _run(arguments: argparse.Namespace) -> int:
         report.notes(built.notes)
     told = True
     if arguments.json:
-        told = report.result(json.dumps(_document(built, statements, warnings) if built else _failure(problems)))
+        document = _document(built, statements, warnings) if built else _failure(problems)
+        told = report.result(json.dumps(document), done=bool(built))
     elif built and not arguments.quiet:
         told = report.result(
             f"✅ Capsule built successfully: {shown(built.archive)}",

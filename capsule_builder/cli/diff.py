@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
             lines = [json.dumps(of_difference(difference))] if arguments.json else list(_lines(difference))
         if failure.status:
             return failure.tell(arguments.json)
-        told = report.result(*lines)
+        told = report.result(*lines, done=False)
         return (0 if difference.same else _DIFFERENT) if told else SYSTEM
     except report.Stopped as stopped:
         report.leave(stopped)

@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
             document = of_content(content, Owners(content), arguments.top)
         if failure.status:
             return failure.tell(arguments.json)
-        told = report.result(*([json.dumps(document)] if arguments.json else _lines(document, arguments.top)))
+        lines = [json.dumps(document)] if arguments.json else _lines(document, arguments.top)
+        told = report.result(*lines, done=False)
         return 0 if told else SYSTEM
     except report.Stopped as stopped:
         report.leave(stopped)

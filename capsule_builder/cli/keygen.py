@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
     report.errors(problems)
     told = True
     if arguments.json:
-        told = report.result(json.dumps(_document(prefix, public, warnings) if public else _failure(problems)))
+        document = _document(prefix, public, warnings) if public else _failure(problems)
+        told = report.result(json.dumps(document), done=bool(public))
     elif public:
         told = report.result(
             f"✅ Key pair made: {key_id_text(public.key_id)}",

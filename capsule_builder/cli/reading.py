@@ -29,7 +29,7 @@ class Failure:
         report.errors(self.problems)
         if as_json:
             errors = [{"code": problem.code, "message": str(problem)} for problem in self.problems]
-            report.result(json.dumps({"status": self.status, "errors": errors}))
+            report.result(json.dumps({"status": self.status, "errors": errors}), done=False)
         return self.status
 
 

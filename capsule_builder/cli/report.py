@@ -59,8 +59,11 @@ def leave(stopped: Stopped) -> NoReturn:
     os._exit(stopped.code)
 
 
-def result(*lines: str) -> bool:
-    """Prints the result; False, with an error, when nobody can take it."""
+def result(*lines: str, done: bool = True) -> bool:
+    """Prints the result; False, with an error, when nobody can take it.
+
+    ``done`` tells that something was made, which stays when nobody hears of it.
+    """
     try:
         for line in lines:
             print(line)
@@ -68,7 +71,8 @@ def result(*lines: str) -> bool:
     except OSError as failed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again when it ends
         reason = failed.strerror or "it is closed"
-        error(Problem("stdout", f"Cannot write to standard output: {reason}", "The work itself was done."))
+        remedy = "The work itself was done." if done else "Nothing was written. Call it again where the output is read."
+        error(Problem("stdout", f"Cannot write to standard output: {reason}", remedy))
         return False
     return True
 

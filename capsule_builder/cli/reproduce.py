@@ -14,12 +14,13 @@ from capsule_builder.cli.options import add_build_options, check_build_options, 
 from capsule_builder.cli.progress import bar
 from capsule_builder.cli.statement import DAMAGED, SYSTEM, USAGE, UnusableError, check_place, failure, system
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.excerpts import Excerpt
 from capsule_builder.keys import open_secret_key
 from capsule_builder.minisign import SecretKey
 from capsule_builder.output import NewFile, commit_together, undisturbed
 from capsule_builder.paths import shown
 from capsule_builder.provenance import BUILDER, STATEMENT, encode, subjects
-from capsule_builder.reproduce import Change, Excerpt, RebuildError, Reproduction, reproduce
+from capsule_builder.reproduce import Change, RebuildError, Reproduction, reproduce
 
 SUFFIX = ".reproduced.json"
 """What the name of the statement ends in, after that of the capsule."""
@@ -33,8 +34,8 @@ examples:
   capsbuild reproduce capsule-alan-c7eb04c6a27c.tar.gz --from-dir app --wheels wheelhouse --requirements lock.txt
   capsbuild reproduce capsule-alan-c7eb04c6a27c.tar.gz --from-dir app --sign my.key
 
-exit status: 0 it is the same; 1 it is another; 2 wrong usage, or a build that is refused; 3 something cannot be read or
-written; 4 not a capsule, or a damaged one.
+exit status: 0 it has the same ID; 1 it has another, or, with --same-bytes, other bytes; 2 wrong usage, or a build that
+is refused; 3 something cannot be read or written; 4 not a capsule, or a damaged one.
 """
 
 
@@ -60,7 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         secret = _key(arguments, warnings)
         found = _reproduce(arguments)
-        if secret and found.is_reproduced:
+        if secret and _is_same(found, arguments):
             statement = _sign(found, secret, arguments.output or f"{arguments.file}{SUFFIX}")
     except (UnusableError, RebuildError) as refused:
         problems, status = [*refused.problems], USAGE
@@ -72,17 +73,25 @@ def _run(arguments: argparse.Namespace) -> int:
     report.finish()
     for warning in [*warnings, *(found.warnings if found else ())]:
         report.warning(warning)
+    if found and found.reason:
+        report.warning(found.reason)
     report.errors(problems)
     told = True
     if problems or not found:
-        told = report.result(json.dumps(failure(status, problems))) if arguments.json else True
+        if arguments.json:
+            report.result(json.dumps(failure(status, problems)), done=False)
         return status
-    status = 0 if found.is_reproduced else 1
+    same = _is_same(found, arguments)
     if arguments.json:
-        told = report.result(json.dumps(_document(found, statement)))
-    elif not (arguments.quiet and found.is_reproduced):
-        told = report.result(*_lines(found, arguments.file, statement))
-    return status if told else status or SYSTEM
+        told = report.result(json.dumps(_document(found, same, statement)), done=bool(statement))
+    elif not (arguments.quiet and same):
+        lines = _good(found, arguments.file, statement) if same else _bad(found, arguments.file)
+        told = report.result(*lines, done=bool(statement))
+    return (0 if told else SYSTEM) if same else 1
+
+
+def _is_same(found: Reproduction, arguments: argparse.Namespace) -> bool:
+    return found.is_reproduced and (found.same_bytes or not arguments.same_bytes)
 
 
 def _key(arguments: argparse.Namespace, warnings: list[Problem]) -> SecretKey | None:
@@ -138,11 +147,13 @@ def _sign(found: Reproduction, secret: SecretKey, place: str) -> str:
     return place
 
 
-def _lines(found: Reproduction, file: str, statement: str | None) -> list[str]:
-    if found.is_reproduced:
-        told = "the same" if found.same_bytes else f"not compared (packed by builder {found.builder}, or another level)"
-        lines = [f"✅ Capsule reproduced: {shown(file)}", f"   BUILD_SHA: {found.id}", f"   Bytes: {told}"]
-        return [*lines, *([f"   Statement: {shown(statement)}"] if statement else [])]
+def _good(found: Reproduction, file: str, statement: str | None) -> list[str]:
+    told = "the same" if found.same_bytes else "others, with the same content"
+    lines = [f"✅ Capsule reproduced: {shown(file)}", f"   BUILD_SHA: {found.id}", f"   Bytes: {told}"]
+    return [*lines, *([f"   Statement: {shown(statement)}"] if statement else [])]
+
+
+def _bad(found: Reproduction, file: str) -> list[str]:
     if found.id == found.rebuilt_id:
         lines = [f"❌ Capsule not reproduced to the byte: {shown(file)}", f"   BUILD_SHA: {found.id}, rebuilt too"]
     else:
@@ -170,15 +181,16 @@ def _excerpt(excerpt: Excerpt) -> list[str]:
     return [f"{called} at {excerpt.offset:,}:", f"  packed:  {sides[0]}", f"  rebuilt: {sides[1]}"]
 
 
-def _document(found: Reproduction, statement: str | None) -> dict[str, object]:
+def _document(found: Reproduction, same: bool, statement: str | None) -> dict[str, object]:
     return {
-        "reproduced": found.is_reproduced,
+        "reproduced": same,
         "name": found.name,
         "version": found.version,
         "id": found.id,
         "rebuilt_id": found.rebuilt_id,
         "builder": found.builder,
         "same_bytes": found.same_bytes,
+        "reason": {"code": found.reason.code, "message": str(found.reason)} if found.reason else None,
         "entries": [
             {
                 "change": change.kind,
@@ -207,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="FILE", help="the capsule")
     add_build_options(parser, level=None)
+    parser.add_argument("--same-bytes", action="store_true", help="refuse the same content in other bytes")
     parser.add_argument(
         "--sign",
         metavar="KEY",

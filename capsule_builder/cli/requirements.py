@@ -47,10 +47,10 @@ def _run(arguments: argparse.Namespace) -> int:
     with report.refusals("Cannot read the environment") as problems:
         found = _verify(arguments)
     if arguments.format == "json":
-        told = report.result(json.dumps(found.document() if found else _failure(problems)))
+        told = report.result(json.dumps(found.document() if found else _failure(problems)), done=False)
     else:
         report.errors(problems)
-        told = report.result(*found.text()) if found else True
+        told = report.result(*found.text(), done=False) if found else True
     return 0 if found and found.ok and told else 1
 
 

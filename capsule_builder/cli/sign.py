@@ -52,7 +52,8 @@ def _run(arguments: argparse.Namespace, archive: str) -> int:
         report.warning(warning)
     report.errors(problems)
     if arguments.json:
-        told = report.result(json.dumps(_document(signed, warnings) if signed else _failure(problems)))
+        document = _document(signed, warnings) if signed else _failure(problems)
+        told = report.result(json.dumps(document), done=bool(signed))
     else:
         told = report.result(*_lines(signed)) if signed else True
     return 0 if signed and told else 1

@@ -77,7 +77,7 @@ def _write_statement(arguments: argparse.Namespace, suffix: str, statement_for: 
     told = True
     if arguments.json:
         document = _document(capsule, output) if capsule and not problems else failure(status, problems)
-        told = report.result(json.dumps(document))
+        told = report.result(json.dumps(document), done=not problems)
     elif capsule and not problems:
         told = report.result(
             f"✅ {title} written: {shown(output)}",

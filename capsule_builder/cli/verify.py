@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from capsule_builder.cli import report
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
-from capsule_builder.minisign import PublicKey
+from capsule_builder.minisign import PublicKey, SecretKeyFile
 from capsule_builder.paths import shown
-from capsule_builder.verify import SignatureError, UnsignedError, Verified, verify
+from capsule_builder.verify import SignatureError, UnsignedError, Verified, read_small, verify
 
 _EPILOG = """\
 examples:
@@ -26,7 +26,13 @@ one; 5 the signature is missing; 6 the signature is wrong: a bad one, by another
 """
 
 _USAGE, _SYSTEM, _DAMAGED, _UNSIGNED, _WRONG_SIGNATURE = 2, 3, 4, 5, 6
-_STATUS = {"extract-exists": _USAGE, "archive-special": _SYSTEM, "extract-space": _SYSTEM, "open-files": _SYSTEM}
+_STATUS = {
+    "extract-exists": _USAGE,
+    "archive-special": _SYSTEM,
+    "extract-space": _SYSTEM,
+    "file-special": _SYSTEM,
+    "open-files": _SYSTEM,
+}
 _KEY = re.compile(r"RW[A-Za-z0-9+/]{54}")
 _MAX_KEY = 16 << 10
 
@@ -76,12 +82,12 @@ def _run(arguments: argparse.Namespace) -> int:
     report.errors(problems)
     if verified and keys and not verified.signed_by:
         report.warning(Problem("unsigned", f"Not signed: {shown(arguments.file)}", "Anybody may have made it."))
-    told = True
+    told, unpacked = True, bool(verified and arguments.extract_to)
     if arguments.json:
         document = _document(verified, arguments) if verified else _failure(status, problems)
-        told = report.result(json.dumps(document))
+        told = report.result(json.dumps(document), done=unpacked)
     elif verified and not arguments.quiet:
-        told = report.result(*_lines(verified, arguments))
+        told = report.result(*_lines(verified, arguments), done=unpacked)
     return status if told else status or _SYSTEM
 
 
@@ -89,25 +95,48 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
     """The keys that are trusted.
 
     Raises:
-        CapsuleError: one of them is no public key, or the directory holds none.
+        CapsuleError: some of them are no public keys, or the directory holds none.
         OSError: one cannot be read.
     """
     if arguments.public_key and _KEY.fullmatch(arguments.public_key):
         return [PublicKey.parse(arguments.public_key.encode())]
     if arguments.public_key:
-        return [_key(arguments.public_key)]
+        with open(arguments.public_key, "rb") as file:  # a pipe, too
+            return [_key(file.read(_MAX_KEY + 1), arguments.public_key)]
     if not arguments.trusted_keys:
         return []
     names = sorted(name for name in os.listdir(arguments.trusted_keys) if name.endswith(".pub"))
     if not names:
         where = shown(arguments.trusted_keys)
         raise refusal("trusted-keys-none", f"No public key (*.pub) in {where}", "Put those that you trust into it.")
-    return [_key(os.path.join(arguments.trusted_keys, name)) for name in names]
+    keys: list[PublicKey] = []
+    problems: list[Problem] = []
+    for name in names:
+        place = os.path.join(arguments.trusted_keys, name)
+        try:
+            keys.append(_key(read_small(place, "Public key"), place))
+        except CapsuleError as refused:
+            problems += refused.problems
+    if problems:  # whoever is to be trusted must be plain: none of them is passed over
+        raise CapsuleError(problems)
+    return keys
 
 
-def _key(path: str) -> PublicKey:
-    with open(path, "rb") as file:
-        return PublicKey.parse(file.read(_MAX_KEY + 1), shown(path))
+def _key(data: bytes, path: str) -> PublicKey:
+    try:
+        return PublicKey.parse(data, shown(path))
+    except CapsuleError:
+        if _is_secret(data):
+            raise refusal("key-secret", f"This is a secret key: {shown(path)}", "Name the public one.") from None
+        raise
+
+
+def _is_secret(data: bytes) -> bool:
+    try:
+        SecretKeyFile.parse(data)
+    except CapsuleError:
+        return False
+    return True
 
 
 def _system(failed: OSError) -> Problem:

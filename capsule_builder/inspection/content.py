@@ -14,6 +14,7 @@ from capsule_builder.archive.listing_reader import MAX_LISTING, Listing
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry, open_archive
 from capsule_builder.contents import Kind
 from capsule_builder.errors import CapsuleError
+from capsule_builder.file_name import check_file_name
 from capsule_builder.manifest import Manifest
 from capsule_builder.paths import shown
 from capsule_builder.python.record import MAX_ROWS, parse
@@ -99,6 +100,7 @@ def _read_archive(path: str, file: BinaryIO) -> Content:
     records: dict[str, list[str]] = {}
     room, rows = _MAX_RECORDS, MAX_ROWS
     with CapsuleReader(file, label=shown(path)) as reader:
+        check_file_name(path, reader)
         details = {listed.path: listed.detail for listed in reader.listing}
         shares = (share for layer in reader.index.layers for share in _shares(layer))
         for entry, packed in zip(reader.entries(), shares, strict=True):

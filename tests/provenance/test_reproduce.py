@@ -9,21 +9,23 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import capsule_builder
 from capsule_builder import build as build_module
-from capsule_builder import reproduce as reproduce_module
+from capsule_builder import metadata as metadata_module
 from capsule_builder.build import PythonOptions, Source
 from capsule_builder.metadata import BuildFacts
 from capsule_builder.minisign import SecretKey, SecretKeyFile
 from capsule_builder.python.gather import Wish
 from capsule_builder.reproduce import Field, Reproduction, reproduce
-from tests.capsbuild.command import ENVIRONMENT, capsbuild, snapshot, write
+from tests.capsbuild.command import ENVIRONMENT, NO_VENV, capsbuild, snapshot, write
 from tests.minisign.test_minisign import run_minisign
 from tests.provenance.conftest import Build
 from tests.provenance.slsa import check_statement
+from tests.reader.forge import Forge, One, small
 
 
 def again(archive: Path, app: Path, house: Path | None = None, level: int | None = None) -> Reproduction:
@@ -43,13 +45,41 @@ def test_the_same_is_reproduced_to_the_byte(built: Build, app: Path, house: Path
         assert found.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
-def test_another_level_or_builder_leaves_the_id_to_compare(
+def reason(found: Reproduction) -> str:
+    """The code of why the bytes are others; the ID is the same."""
+    assert (found.is_reproduced, found.same_bytes, found.changes) == (True, False, ())
+    assert found.reason
+    return found.reason.code
+
+
+def test_another_level_or_builder_has_the_same_id_and_is_why_the_bytes_differ(
     plain: Path, app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert again(plain, app, level=1).same_bytes is None
-    assert again(plain, app, level=1).is_reproduced
-    monkeypatch.setattr(reproduce_module, "__version__", "9.9")
-    assert again(plain, app).same_bytes is None
+    assert reason(again(plain, app, level=1)) == "bytes-level"
+    monkeypatch.setattr(metadata_module, "__version__", "9.9")
+    found = again(plain, app)
+    assert reason(found) == "bytes-builder"
+    assert found.reason and "rebuilt by capsule-builder 9.9\n" in str(found.reason)
+
+
+def test_other_layers_are_why_the_bytes_differ(tmp_path: Path) -> None:
+    """As Bazel's rules have in layers what ``capsbuild`` has in one."""
+    data = One("data/table.txt", "file", b"one\ntwo\n")
+    others = [one for one in small() if one.path != data.path]
+    (tmp_path / "layered").write_bytes(Forge([("app", others), ("data", [data])], metadata=by_us).build())
+    (tmp_path / "single").write_bytes(
+        Forge([("app", sorted([*others, data], key=lambda one: one.path))], metadata=by_us).build()
+    )
+    assert capsbuild("verify", tmp_path / "single", "--extract-to", tmp_path / "tree").status == 0
+    (tmp_path / "tree" / ".capsuleignore").write_text("/.capsule_*\n")
+    assert reason(again(tmp_path / "layered", tmp_path / "tree")) == "bytes-layers"
+    assert reason(again(tmp_path / "single", tmp_path / "tree")) == "bytes-streams"
+
+
+def by_us(document: dict[str, Any]) -> None:
+    document["builder"] = {
+        "name": "capsule-builder", "version": capsule_builder.__version__, "compression_level": 6,
+    }  # fmt: skip
 
 
 def test_every_entry_that_differs_is_told(app: Path, built: Build) -> None:
@@ -93,7 +123,7 @@ def test_other_metadata_about_the_same_content_are_told_by_field_and_by_byte(
 
     monkeypatch.setattr(build_module.capsule, "write_archive", elsewhere)
     found = again(plain, app)
-    assert (found.id == found.rebuilt_id, found.same_bytes, found.is_reproduced) == (True, False, False)
+    assert reason(found) == "bytes-metadata"
     assert found.fields == (Field("build.time", None, "2030-01-01T00:00:00Z"),)
     (excerpt,) = found.excerpts
     data = plain.read_bytes()
@@ -128,6 +158,17 @@ def test_the_same_content_by_another_way_has_other_bytes(app: Path, tmp_path: Pa
     assert capsbuild("--from-zip", tmp_path / "app.zip", "--output", capsule).status == 0
     assert capsbuild("reproduce", capsule, "--from-zip", tmp_path / "app.zip").status == 0
     ran = capsbuild("reproduce", capsule, "--from-dir", app)
+    assert (ran.status, ran.out.splitlines()[0]) == (0, f"✅ Capsule reproduced: {capsule}")
+    assert ran.out.splitlines()[2] == "   Bytes: others, with the same content"
+    why = "WARNING: The content is the same, and the bytes are others: its files came deflated by another way"
+    assert ran.err.startswith(NO_VENV + why)
+    ran = capsbuild("reproduce", capsule, "--from-dir", app, "--json")
+    document = json.loads(ran.out)
+    assert (ran.status, document["reproduced"], document["same_bytes"]) == (0, True, False)
+    assert document["reason"]["code"] == "bytes-streams"
+    ran = capsbuild("reproduce", capsule, "--from-dir", app, "--same-bytes", "--json")
+    assert (ran.status, json.loads(ran.out)) == (1, document | {"reproduced": False})
+    ran = capsbuild("reproduce", capsule, "--from-dir", app, "--same-bytes")
     assert (ran.status, ran.out.splitlines()[0]) == (1, f"❌ Capsule not reproduced to the byte: {capsule}")
     assert "     layers.app.compressed_size: " in ran.out
     assert "   First differing bytes:\n     the archive at " in ran.out
@@ -137,7 +178,7 @@ def test_json_of_a_difference(plain: Path, app: Path) -> None:
     write(app, {"start.py": "print('other')\n"})
     ran = capsbuild("reproduce", plain, "--from-dir", app, "--json")
     document = json.loads(ran.out)
-    assert ran.status == 1
+    assert (ran.status, document["reason"]) == (1, None)
     assert (document["reproduced"], document["same_bytes"], document["statement"]) == (False, False, None)
     assert document["id"] != document["rebuilt_id"]
     assert document["bytes"] == [
@@ -194,6 +235,21 @@ def test_a_signed_statement_says_that_it_is_the_same(plain: Path, app: Path, key
     said = run_minisign("-V", "-Q", "-p", key.with_suffix(".pub"), "-m", statement)
     assert said.returncode == 0
     assert said.stdout.strip() == f"reproduced=alan@2.1.0 id={document['subject'][1]['digest']['sha256']}"
+
+
+def test_the_same_content_in_other_bytes_is_signed_as_such_unless_the_bytes_are_demanded(
+    built: Build, app: Path, key: Path
+) -> None:
+    archive = built("low", wheels=False, level=1)
+    command = ["reproduce", archive, "--from-dir", app, "--compression-level", "6", "--sign", key]
+    before = sorted(archive.parent.iterdir())
+    assert capsbuild(*command, "--same-bytes").status == 1
+    assert sorted(archive.parent.iterdir()) == before
+    ran = capsbuild(*command, "--json")
+    assert ran.status == 0, ran.err
+    document = json.loads(Path(json.loads(ran.out)["statement"]).read_bytes())
+    assert (document["predicate"]["sameId"], document["predicate"]["sameBytes"]) == (True, False)
+    assert document["subject"][0]["digest"] == {"sha256": hashlib.sha256(archive.read_bytes()).hexdigest()}
 
 
 def test_what_is_not_the_same_is_not_signed(plain: Path, app: Path, key: Path) -> None:

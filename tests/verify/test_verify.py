@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from capsule_builder import minisign
-from capsule_builder.minisign import SecretKey
+from capsule_builder.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot
 from tests.format import vectors
 from tests.format.test_vectors import layers
@@ -112,9 +112,9 @@ def test_the_guide_has_every_option_and_code() -> None:
     rows = re.findall(r"^\| (`--.*?) \|", guide, re.M)
     assert offered == {option for row in rows for option in re.findall(r"`(--[a-z-]+)", row)}
     package = DOCS.parent / "capsule_builder"
-    sources = [*package.glob("archive/*_reader.py"), package / "archive" / "reader.py", package / "verify.py"]
-    sources += [package / "unpack.py", package / "cli" / "verify.py", package / "minisign.py", package / "paths.py"]
-    text = "".join(path.read_text() for path in sources)
+    ours = [package / name for name in ("verify.py", "unpack.py", "file_name.py", "cli/verify.py")]
+    raised = "".join(path.read_text() for path in [*package.glob("archive/*.py"), *ours])
+    text = raised + "".join((package / name).read_text() for name in ("minisign.py", "paths.py"))
     _, _, told = guide.partition("| code |")
     codes = {
         code
@@ -123,6 +123,10 @@ def test_the_guide_has_every_option_and_code() -> None:
     }
     assert len(codes) > 80
     assert {code for code in codes if f'"{code}"' not in text} == set()
+    elsewhere = set(re.findall("`([a-z-]+)`", (DOCS / "capsbuild.md").read_text()))
+    assert (
+        set(re.findall(r'(?:damaged|beyond|refusal|_refused|Problem)\(\s*"([a-z0-9-]+)"', raised)) <= codes | elsewhere
+    )
 
 
 # Signatures
@@ -391,3 +395,38 @@ def test_the_script_agrees(shell: list[str], archive: Path, key: Path, secret: S
 
 def test_the_script_is_short() -> None:
     assert len((DOCS / "verify.sh").read_text().splitlines()) <= 60
+
+
+# The name of the file
+
+
+@pytest.mark.parametrize("name", ["capsule-kinds-000000000000.tar.gz", f"capsule-other-{ID[:12]}.tar.gz"])
+def test_every_command_that_opens_a_capsule_refuses_one_that_is_named_after_another(
+    archive: Path, name: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.key"
+    secret.write_bytes(SecretKeyFile.seal(SecretKey.generate(), None).format())
+    secret.chmod(0o600)
+    misnamed = tmp_path / "place" / name
+    misnamed.parent.mkdir()
+    misnamed.write_bytes(archive.read_bytes())
+    before = snapshot(tmp_path)
+    for status, command in (
+        (4, ["verify", misnamed, "--extract-to", tmp_path / "out"]),
+        (4, ["inspect", misnamed]),
+        (4, ["diff", archive, misnamed]),
+        (4, ["diff", misnamed, archive]),
+        (4, ["report", misnamed, "--html", tmp_path / "page"]),
+        (4, ["report", archive, misnamed, "--html", tmp_path / "page"]),
+        (4, ["provenance", misnamed]),
+        (4, ["sbom", misnamed]),
+        (4, ["reproduce", misnamed, "--from-dir", tmp_path]),
+        (1, ["sign", misnamed, "--key", secret]),
+        (1, ["sign", misnamed, "--key", secret, "--output-dir", tmp_path / "out"]),
+    ):
+        ran = capsbuild(*command)
+        assert (ran.status, ran.out) == (status, ""), command
+        assert ran.err.startswith(f"ERROR: Named after another capsule than {archive.name}: {misnamed}\n"), command
+    assert snapshot(tmp_path) == before
+    misnamed.rename(misnamed.with_name("renamed.tar.gz"))
+    assert capsbuild("inspect", misnamed.with_name("renamed.tar.gz")).status == 0
