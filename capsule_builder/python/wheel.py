@@ -134,12 +134,17 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
     ]
     info = _dist_info(file_name, stem, members)
     rows = _rows(file_name, info, members, problems)
+    name, version = canonicalize_name(stem[0]), stem[1]
+    tops = {path.partition("/")[0] for path in members}
+    data = {top for top in tops if top.endswith(".data") and is_of(top.removesuffix(".data"), name, version)}
+    problems += [
+        Problem("wheel-data", f"{file_name}: holds a file that is in no directory of its .data: {shown(path)}", _REBUILD)
+        for path in sorted(members)
+        if path.count("/") < 2 and path.partition("/")[0] in data  # installer would search them without end
+    ]
     if problems:
         raise CapsuleError(problems)
 
-    name, version = canonicalize_name(stem[0]), stem[1]
-    tops = {path.partition("/")[0] for path in members if "/" in path}
-    data = {top for top in tops if top.endswith(".data") and is_of(top.removesuffix(".data"), name, version)}
     package = Package(name, str(version), file_name, info)
     destination = _Destination(name, layout)
     if points := members.get(f"{info}/entry_points.txt"):

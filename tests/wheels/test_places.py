@@ -132,3 +132,9 @@ def test_a_data_directory_of_another_is_refused(spelled: str, tmp_path: Path) ->
     built = wheel(tmp_path, "demo", "1.0", {f"{spelled}.data/scripts/s": b"#!python\n"})
     assert through_wheels(built) == ["wheel-data"]
     assert through_venv("uv", built) == ["wheel-data"]
+
+
+@pytest.mark.parametrize("place", ["DATA", "demo-1.data", "DATA/purelib", "DATA/x"])
+def test_a_file_where_a_data_directory_must_be_is_refused(place: str, tmp_path: Path) -> None:
+    place = place.replace("DATA", "demo-1.0.data")
+    assert through_wheels(wheel(tmp_path, "demo", "1.0", {place: b""})) == ["wheel-data"]
