@@ -14,6 +14,7 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 
 _STRONG = {"sha256": 32, "sha384": 48, "sha512": 64}
+_MAX_DIGITS = 18
 _REMEDY = "Build or install the distribution again with a current tool."
 
 MAX_ROWS = 1_000_000
@@ -90,20 +91,20 @@ def _row(fields: list[str]) -> Row:
     path, stated, size = fields
     if not path:
         raise ValueError("no path")
-    if size and not (size.isascii() and size.isdigit()):
-        raise ValueError(f"not a size: {shown(size)}")
+    if size and not (size.isascii() and size.isdigit() and len(size) <= _MAX_DIGITS):
+        raise ValueError(f"not a size: {shown(size[:80])}")
     length = int(size) if size else None
     if not stated:
         return Row(path, size=length)
     algorithm, _, value = stated.partition("=")
     if algorithm not in _STRONG:
-        raise ValueError(f"not a hash that proves anything: {shown(algorithm)} ({shown(path)})")
+        raise ValueError(f"not a hash that proves anything: {shown(algorithm[:80])} ({shown(path[:200])})")
     try:
         digest = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != _STRONG[algorithm]:
-        raise ValueError(f"not a {algorithm} in base64: {shown(value)} ({shown(path)})")
+        raise ValueError(f"not a {algorithm} in base64: {shown(value[:80])} ({shown(path[:200])})")
     return Row(path, algorithm, digest, length)
 
 

@@ -138,7 +138,7 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
     tops = {path.partition("/")[0] for path in members}
     data = {top for top in tops if top.endswith(".data") and is_of(top.removesuffix(".data"), name, version)}
     problems += [
-        Problem("wheel-data", f"{file_name}: holds a file that is in no directory of its .data: {shown(path)}", _REBUILD)
+        Problem("wheel-data", f"{file_name}: has a file beside the directories of its .data: {shown(path)}", _REBUILD)
         for path in sorted(members)
         if path.count("/") < 2 and path.partition("/")[0] in data  # installer would search them without end
     ]
@@ -192,7 +192,7 @@ def _dist_info(file_name: str, stem: tuple[str, Version], members: dict[str, Zip
     """The name of the one directory of metadata, which must agree with the file's name."""
     found = sorted({name.partition("/")[0] for name in members if name.partition("/")[0].endswith(".dist-info")})
     if len(found) != 1:
-        what = "no .dist-info" if not found else f"more than one .dist-info: {', '.join(map(shown, found))}"
+        what = "no .dist-info" if not found else f"more than one .dist-info: {', '.join(map(shown, found[:5]))}"
         raise refusal("wheel-metadata", f"{file_name}: holds {what}", _REBUILD)
     info = found[0]
     missing = [name for name in ("METADATA", "RECORD", "WHEEL") if f"{info}/{name}" not in members]
@@ -204,7 +204,7 @@ def _dist_info(file_name: str, stem: tuple[str, Version], members: dict[str, Zip
         raise refusal("wheel-metadata", f"{file_name}: its METADATA {error}", _REBUILD) from error
     for spelled in (f"{canonicalize_name(name)}-{version}", info.removesuffix(".dist-info")):
         if not is_of(spelled, canonicalize_name(stem[0]), stem[1]):
-            message = f"{file_name}: its metadata are those of another: {shown(spelled)}"
+            message = f"{file_name}: its metadata are those of another: {shown(spelled[:200])}"
             raise refusal("wheel-metadata", message, "Give the file the name that it was built with.")
     return info
 
