@@ -22,6 +22,10 @@ class Patterns:
         self._rules = [(re.compile(regex, re.DOTALL), named) for regex, named in reversed(found)]
         self._any = re.compile(b"|".join(regex for regex, _ in found), re.DOTALL) if found else None
 
+    def __bool__(self) -> bool:
+        """Whether there is any that could match."""
+        return self._any is not None
+
     def decide(self, path: str) -> bool | None:
         """True when the patterns name ``path`` (a directory's ends in ``/``), False for ``!``, None for neither.
 

@@ -19,32 +19,18 @@ from capsule_builder.python.finished import Below, from_finished
 from capsule_builder.python.layout import VENV
 from capsule_builder.python.seeds import without_seeds
 from capsule_builder.python.wheelhouse import from_wheels
+from capsule_builder.request import DEFAULT_PLATFORM, Wish
 from capsule_builder.requirements import Report, Requirements, Target, read_requirements, verify
 from capsule_builder.sources.files import open_regular
 from capsule_builder.sources.plain import scan_plain
 from capsule_builder.sources.tree import Tree
 
-DEFAULT_PLATFORM = "manylinux_2_28_x86_64"
-"""The platform of the capsule's hosts unless it is stated, as pip names it."""
+__all__ = ["DEFAULT_PLATFORM", "MAX_REQUIREMENTS", "Gathered", "Wish", "gather", "read_file"]
 
 MAX_REQUIREMENTS = 16 << 20
 """The largest requirements file that is read, in bytes."""
 
 Read = Callable[[str], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a build was asked for: a folder of ``wheels`` or a finished ``venv``, a ``requirements`` file, a platform.
-
-    ``verify`` is False when the requirements are not to be checked.
-    """
-
-    wheels: str | None = None
-    venv: str | None = None
-    requirements: str | None = None
-    platform: str = DEFAULT_PLATFORM
-    verify: bool = True
 
 
 @dataclass(slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
-from capsule_builder.sources.files import OpenFile, open_regular, special_file, unreadable, vanished
+from capsule_builder.sources.files import OpenFile, changed, open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
+from capsule_builder.sources.states import Watch
 from capsule_builder.sources.survey import Survey
 from capsule_builder.sources.tree import Tree
 
@@ -18,12 +20,49 @@ __all__ = ["DirectoryTree", "Tree", "scan"]
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file whose content is known without a look: its ``sha256`` in hex, and whether it is a program, or ELF."""
+
+    tree: DirectoryTree
+    path: str
+    size: int
+    sha256: str
+    program: bool
+    elf: bool
+    executable_bit: bool
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, in pieces of at most 1 MiB; raises what :meth:`OpenFile.chunks` does."""
+        with self.tree.read(self.path) as file:
+            if file.size != self.size:
+                raise changed(self.path)
+            yield from file.chunks()
+
+
+@dataclass(frozen=True, slots=True)
 class DirectoryTree(Tree):
-    """What a directory holds; nothing is held open between two files."""
+    """What a directory holds; nothing is held open between two files.
+
+    ``states`` has a line for each file, as ``watch`` makes it, in no order; None when nobody watches. Files that are
+    ``known`` are not opened until they are read.
+    """
+
+    watch: Watch | None = None
+    states: list[str] = field(default_factory=list)
+    known: dict[str, KnownFile] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def opened(self, path: str) -> Iterator[OpenFile]:
+    def opened(self, path: str) -> Iterator[OpenFile | KnownFile]:
         """The file ``path``; see :meth:`Tree.opened`."""
+        if known := self.known.get(path):
+            yield known
+        else:
+            with self.read(path) as file:
+                yield file
+
+    @contextlib.contextmanager
+    def read(self, path: str) -> Iterator[OpenFile]:
+        """The file ``path``, known or not."""
         top = _open_top(self.root)  # for the whole path could be longer than the system allows
         try:
             file = open_regular(raw(path), path, dir_fd=top, follow=False)
@@ -38,74 +77,81 @@ class DirectoryTree(Tree):
         """Nothing to let go of."""
 
 
-def scan(root: str, *, without: Collection[str] = ()) -> tuple[Tree, list[Problem]]:
+def scan(
+    root: str, *, without: Collection[str] = (), watch: Watch | None = None
+) -> tuple[DirectoryTree, list[Problem]]:
     """Walks the directory ``root`` with its ``.capsuleignore`` files; gives what fits in a capsule, and what does not.
 
     What lies at ``capsule.yml`` is not looked at, for the manifest takes its place. Below ``venv/``, if that is a
     virtual environment, no rule applies, and neither names nor links are judged. The directories ``without`` (paths
-    from ``root``, ending in ``/``) are left out whatever the rules say.
+    from ``root``, ending in ``/``) are left out whatever the rules say. A ``watch`` notes the states of files.
 
     Raises:
         CapsuleError: ``root`` is not a directory, or cannot be read.
     """
-    walk = _Walk(root, without)
+    walk = _Walk(root, without, watch)
     try:
         walk.run()
     finally:
         os.close(walk.top)
     found = walk.found
     rules = found.rules
-    tree = DirectoryTree(
-        root, found.files, found.links, found.empty, found.size, found.manifest_there, rules.has_venv, rules.ignored
-    )
+    what = (found.files, found.links, found.empty, found.size, found.manifest_there)
+    tree = DirectoryTree(root, *what, rules.has_venv, rules.ignored, watch, walk.states)
     return tree, found.all_problems()
 
 
 class _Walk:
-    def __init__(self, root: str, without: Collection[str]) -> None:
+    def __init__(self, root: str, without: Collection[str], watch: Watch | None) -> None:
         self.top = _open_top(root)
         self.root = root
+        self.watch = watch
+        self.states: list[str] = []
         self.found = Survey(without)
 
     def run(self) -> None:
         todo = [("", self.found.rules.top)]
         while todo:
             base, rules = todo.pop()
-            with self._watch(base.removesuffix("/") or self.root):
-                found, rules = self._directory(base, rules)
-                todo += [(f"{name}/", rules) for name in found]
+            try:
+                self._directory(base, rules, todo)
+            except (CapsuleError, OSError) as error:
+                self._note(base.removesuffix("/") or self.root, error)
 
-    @contextlib.contextmanager
-    def _watch(self, path: str) -> Iterator[None]:
-        """Notes what the system will not let us see of ``path``, and lets the walk go on."""
-        try:
-            yield
-        except CapsuleError as error:
-            self.found.problems += error.problems
-        except FileNotFoundError:
-            self.found.problems += vanished(path).problems
-        except OSError as error:
-            self.found.problems += unreadable(path, error).problems
+    def _note(self, path: str, error: CapsuleError | OSError) -> None:
+        """Notes what the system will not let us see of ``path``; the walk goes on."""
+        if isinstance(error, FileNotFoundError):
+            error = vanished(path)
+        elif isinstance(error, OSError):
+            error = unreadable(path, error)
+        self.found.problems += error.problems
 
-    def _directory(self, base: str, rules: IgnoreRules) -> tuple[list[str], IgnoreRules]:
-        """Takes in one directory; gives its subdirectories and the rules that hold there."""
+    def _directory(self, base: str, rules: IgnoreRules, todo: list[tuple[str, IgnoreRules]]) -> None:
+        """Takes in one directory; adds its subdirectories to ``todo``, with the rules that hold there."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(raw(base) or b".", flags, dir_fd=self.top)
         try:
             with os.scandir(fd) as listing:
-                items = list(listing)
-            rules = self._rules(fd, base, {item.name: item for item in items}, rules)
-            below: list[str] = []
-            for item in items:
-                path = base + os.fsencode(item.name).decode("utf-8", "surrogateescape")
-                with self._watch(path):
-                    if self._item(fd, item, path, rules):
-                        below.append(path)
+                items = {item.name: item for item in listing} if _DECODES_UTF8 else {_name(i): i for i in listing}
+            if base == VENV or IGNORE_NAME in items:
+                rules = self._rules(fd, base, items, rules)
+            all_admitted = self.found.admits_all(base, items, rules)
+            for name, item in items.items():
+                path = base + name
+                try:
+                    is_dir = item.is_dir(follow_symlinks=False)
+                    if not all_admitted and not self.found.admits(path, rules, directory=is_dir):
+                        continue
+                    if is_dir:
+                        todo.append((f"{path}/", rules))
+                    else:
+                        self._item(fd, item, path)
+                except (CapsuleError, OSError) as error:
+                    self._note(path, error)
             if not items and base:
                 self.found.empty.append(base.removesuffix("/"))
         finally:
             os.close(fd)
-        return below, rules
 
     def _rules(self, fd: int, base: str, items: dict[str, os.DirEntry[str]], rules: IgnoreRules) -> IgnoreRules:
         """The rules in the directory ``fd``, which ``rules`` have let in."""
@@ -113,25 +159,35 @@ class _Walk:
         if mark and mark.is_file(follow_symlinks=False):
             return self.found.rules.exempt_venv()
         if IGNORE_NAME in items and not self.found.rules.exempt(base):
-            with self._watch(base + IGNORE_NAME):
+            try:
                 text = _read_ignore_file(fd, items[IGNORE_NAME], base + IGNORE_NAME)
                 return self.found.rules.add(base, rules, text)
+            except (CapsuleError, OSError) as error:
+                self._note(base + IGNORE_NAME, error)
         return rules
 
-    def _item(self, fd: int, item: os.DirEntry[str], path: str, rules: IgnoreRules) -> bool:
-        """Takes in one item of the directory ``fd``; whether it is a directory to go into."""
-        is_dir = item.is_dir(follow_symlinks=False)
-        if not self.found.admits(path, rules, directory=is_dir):
-            return False
-        if item.is_symlink():
+    def _item(self, fd: int, item: os.DirEntry[str], path: str) -> None:
+        """Takes in one item of the directory ``fd`` that is no directory."""
+        found = self.found
+        if item.is_file(follow_symlinks=False):
+            status = item.stat(follow_symlinks=False)
+            found.files.append(path)
+            found.size += status.st_size
+            if self.watch:
+                self.states.append(self.watch.line(path, status))
+        elif item.is_symlink():
             target = os.readlink(os.fsencode(item.name), dir_fd=fd)
-            self.found.links[path] = target.decode("utf-8", "surrogateescape")
-        elif item.is_file(follow_symlinks=False):
-            self.found.files.append(path)
-            self.found.size += item.stat(follow_symlinks=False).st_size
-        elif not is_dir:
-            self.found.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
-        return is_dir
+            found.links[path] = target.decode("utf-8", "surrogateescape")
+        else:
+            found.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+
+
+_DECODES_UTF8 = sys.getfilesystemencoding() == "utf-8"
+
+
+def _name(item: os.DirEntry[str]) -> str:
+    """Its name, whatever the locale says."""
+    return item.name if _DECODES_UTF8 else os.fsencode(item.name).decode("utf-8", "surrogateescape")
 
 
 def _read_ignore_file(directory: int, item: os.DirEntry[str], path: str) -> bytes:

@@ -44,6 +44,10 @@ DEFAULTS = (
 """What is left out unless a ``.capsuleignore`` takes it in again (``!.git``)."""
 
 
+_SUSPECT = ("/.", "~/", ".pyc/", ".pyo/", ".swo/", ".swp/", "/__pycache__/", "/Thumbs.db/")
+"""One of these is in every name that the defaults have something to say about, between two slashes."""
+
+
 class IgnoreRules:
     """The rules that hold in one directory; those of deeper directories come first, the defaults last."""
 
@@ -51,6 +55,13 @@ class IgnoreRules:
         self._base = base
         self._patterns = patterns
         self._outer = outer
+
+    def spare(self, names: str) -> bool:
+        """Whether it is plain that nothing of these ``names``, with a ``/`` between them, is left out."""
+        if self._outer is not None:
+            return False
+        names = f"/{names}/"
+        return not self._patterns or not any(part in names for part in _SUSPECT)
 
     @staticmethod
     def defaults() -> IgnoreRules:

@@ -9,6 +9,8 @@ from capsule_builder.links import links_problems
 from capsule_builder.paths import MANIFEST_NAME, path_problem
 from capsule_builder.sources.ignore import IgnoreRules, TreeRules
 
+_SHORT, _SHORT_NAME = 1024, 64  # characters: no path of these is too long, whatever they are
+
 
 class Survey:
     """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``.
@@ -25,6 +27,19 @@ class Survey:
         self.manifest_there = False
         self.rules = TreeRules()
         self.problems: list[Problem] = []
+
+    def admits_all(self, base: str, names: Collection[str], rules: IgnoreRules) -> bool:
+        """Whether it is plain, without a look at each, that all that the directory ``base`` holds is to be taken in.
+
+        ``base`` is empty or ends in ``/``; ``names`` are those of what it holds.
+        """
+        joined = "/".join(names)
+        if not rules.spare(joined) or self._without:
+            return False
+        if self.rules.exempt(base):
+            return True
+        plain = joined.isascii() and joined.isprintable() and "\\" not in joined
+        return bool(base) and plain and len(base) < _SHORT and len(max(names, key=len, default="")) < _SHORT_NAME
 
     def admits(self, path: str, rules: IgnoreRules, *, directory: bool) -> bool:
         """Whether ``path`` is to be taken in: not ignored by the ``rules`` where it lies, nor refused for its name.
