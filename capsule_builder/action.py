@@ -1,7 +1,8 @@
 """What the Bazel actions run, each with one parameter file (:mod:`capsule_builder.params`).
 
-``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.python_action`. Imports as
-little as it can: it starts once a layer.
+``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.python_action`; those about
+finished capsules are another program, :mod:`capsule_builder.statement_action`. Imports as little as it can: it starts
+once a layer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import functools
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capsule_builder import open_files
 from capsule_builder.archive.members import default_jobs
@@ -30,18 +31,21 @@ _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
+    of_python = dict.fromkeys(("wheel", "python-base", "interpreter"), _python)
+    return run(argv, {"layer": _layer, "assemble": _assemble, **of_python}, "Cannot write the capsule")
+
+
+def run(argv: Sequence[str] | None, actions: Mapping[str, Callable[[Arguments], None]], doing: str) -> int:
+    """Runs the one of ``actions`` that ``argv`` names; ``doing`` says what failed when the system is at fault."""
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        if arguments.verb == "layer":
-            _layer(arguments)
-        elif arguments.verb == "assemble":
-            _assemble(arguments)
-        elif arguments.verb in {"wheel", "python-base", "interpreter"}:
-            _python(arguments)
-        else:
-            raise refusal(
-                "action-verb", f"Unknown action: {arguments.verb}", "Builder and rules must be of one release."
+        if arguments.verb not in actions:
+            message = f"This program has no action {shown(arguments.verb)}"
+            remedy = (
+                "Builder and rules must be of one release, and the toolchain must name a program for it."
             )
+            raise refusal("action-verb", message, remedy)
+        actions[arguments.verb](arguments)
     except CapsuleError as error:
         for problem in error.problems[:_MAX_SHOWN]:
             _say(str(problem) if hasattr(problem, "line") else f"ERROR: {problem}")
@@ -49,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(f"ERROR: … and {len(error.problems) - _MAX_SHOWN:,} more")
         return 1
     except OSError as error:
-        _say(f"ERROR: Cannot write the capsule: {error.strerror or error} ({error.filename or 'output'})")
+        _say(f"ERROR: {doing}: {error.strerror or error} ({error.filename or 'output'})")
         return 1
     return 0
 
@@ -90,7 +94,7 @@ def _write_layer(arguments: Arguments, entries: Iterable[Entry], verified: Itera
 def _python(arguments: Arguments) -> None:
     from capsule_builder import python_action
 
-    problems = [_unfit(fields[0]) for what, *fields in arguments.places if what == "unfit"]
+    problems = [unfit(fields[0]) for what, *fields in arguments.places if what == "unfit"]
     if problems := problems + _pattern_problems(arguments):
         raise CapsuleError(problems)
     write = functools.partial(_write_layer, arguments)
@@ -128,7 +132,7 @@ def _listed(arguments: Arguments) -> FileList:
             elif what == "runroot":
                 listed.add_file(runfiles + fields[1], fields[0])
             else:
-                listed.problems.append(_unfit(fields[0]))
+                listed.problems.append(unfit(fields[0]))
         except CapsuleError as error:
             listed.problems += error.problems
     for link in arguments.options["--symlink"]:
@@ -141,7 +145,7 @@ def _listed(arguments: Arguments) -> FileList:
     return listed
 
 
-def _unfit(path: str) -> Problem:
+def unfit(path: str) -> Problem:
     """The refusal of a path whose tabs and line breaks had to be escaped to stand in a line."""
     name = "\\".join(shown(part) for part in path.split("\\"))
     return Problem("name-character", f"Name holds a control character: {name}", "Rename the file, or leave it out.")

@@ -26,6 +26,10 @@
     ``--no-verify-requirements`` (a flag), ``--stable-status`` and ``--volatile-status`` when the capsule is stamped;
     and for each layer ``--layer`` followed by five lines: name, owner, fragment, contents, index.
 
+``provenance``, ``sbom``
+    ``--archive``, ``--output`` (an output); ``--platform`` of the target if there is a Python environment; and when
+    the capsule has to meet a lock, any number of ``--facts FILE`` and a line ``requirements FILE SHORT_PATH``.
+
 All begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
 An option's value is on its line after ``=``, or on the next line.
 """

@@ -54,15 +54,21 @@ def _capsule_impl(module_ctx):
         interpreter = interpreter,
     )
     capsule_python_repository(
+        name = "rules_capsule_sbom",
+        interpreter = interpreter,
+        lock = Label("//requirements:sbom.txt"),
+        purpose = "sbom",
+    )
+    capsule_python_repository(
         name = "rules_capsule_signing",
         interpreter = interpreter,
-        signing = True,
+        purpose = "signing",
     )
     _declare_wheels(module_ctx.modules)
 
 capsule = module_extension(
     implementation = _capsule_impl,
-    doc = "Makes the repositories that the Python packages of the default toolchain and of signing come from, and those with the wheels of locks.",
+    doc = "Makes the repositories that the Python packages of the default toolchain, of SBOMs and of signing come from, and those with the wheels of locks.",
     tag_classes = {
         "python": _python,
         "wheels": _wheels,

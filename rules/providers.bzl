@@ -13,6 +13,7 @@ CapsuleLayerInfo = provider(
 CapsulePythonInfo = provider(
     doc = "A Python environment as layers.",
     fields = {
+        "facts": "list of File: what each wheel says of itself, with its hash. Their format is private to the builder of the toolchain.",
         "layers": "list of CapsuleLayerInfo: what belongs to no wheel first, then the interpreter if it comes along, then one a wheel.",
         "owners": "list of string: what messages call each of `layers`: the target's label, and the wheel's file name.",
         "platform": "string: the platform that it is for, such as \"manylinux_2_28_x86_64\".",

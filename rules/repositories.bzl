@@ -6,7 +6,7 @@ load("//rules/private:wheels_repository.bzl", _capsule_wheels = "capsule_wheels"
 capsule_wheels = _capsule_wheels
 
 def rules_capsule_dependencies(interpreter = ""):
-    """Declares what the default toolchain needs, and what signing does; each is fetched only when it is used.
+    """Declares what the default toolchain needs, and what SBOMs and signing do; each is fetched when it is used.
 
     Args:
       interpreter: the absolute path of the Python 3.10 or newer that actions run; found as the environment
@@ -17,11 +17,18 @@ def rules_capsule_dependencies(interpreter = ""):
             name = "rules_capsule_python",
             interpreter = interpreter,
         )
+    if not native.existing_rule("rules_capsule_sbom"):
+        capsule_python_repository(
+            name = "rules_capsule_sbom",
+            interpreter = interpreter,
+            lock = Label("//requirements:sbom.txt"),
+            purpose = "sbom",
+        )
     if not native.existing_rule("rules_capsule_signing"):
         capsule_python_repository(
             name = "rules_capsule_signing",
             interpreter = interpreter,
-            signing = True,
+            purpose = "signing",
         )
 
 # buildifier: disable=unnamed-macro

@@ -1,4 +1,4 @@
-"""The rule `capsule`: its own layer, and the assembly."""
+"""The rule `capsule`: its own layer, the assembly, and the statements about it."""
 
 load("//rules:providers.bzl", "CapsuleInfo", "CapsuleLayerInfo", "CapsulePythonInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
@@ -6,12 +6,19 @@ load("//rules/private:assemble.bzl", "assemble")
 load("//rules/private:compat.bzl", "display_label")
 load("//rules/private:layer.bzl", "LAYER_ATTRS", "pack_layer")
 load("//rules/private:stamp.bzl", "STAMP_ATTRS", "is_stamped")
+load("//rules/private:statements.bzl", "declare_statements")
 
 _OWN_ATTRS = {
     "layers": attr.label_list(
         doc = """The `capsule_layer`s and `capsule_python_layers` to include, in this order behind the capsule's own. The same path
 in two layers is fine when the content is the same too; otherwise it is an error that names both.""",
         providers = [[CapsuleLayerInfo], [CapsulePythonInfo]],
+    ),
+    "lock": attr.label(
+        allow_single_file = True,
+        doc = """The lock of the Python environment, a requirements file. With it the output groups `provenance` and `sbom` are
+refused unless the capsule holds exactly what it pins, and was packed of the wheels whose hashes it has. The capsule itself
+does not depend on it.""",
     ),
     "manifest": attr.label(
         allow_single_file = True,
@@ -68,6 +75,7 @@ def _capsule_impl(ctx):
             id = depset([capsule_info.id]),
             layers = depset([file for layer, _ in layers for file in [layer.fragment, layer.contents, layer.index]]),
             metadata = depset([capsule_info.metadata]),
+            **declare_statements(ctx, capsule_info.archive)
         ),
         capsule_info,
     ]
@@ -78,6 +86,7 @@ capsule = rule(
     doc = """Builds a capsule: one application as one immutable `tar.gz`, named by the SHA-256 of its content.
 
 `bazel build` makes `<name>.tar.gz`, `<name>.id`, `<name>.metadata.json` and `<name>.contents`;
+`bazel build <target> --output_groups=provenance,sbom` says what is in it, in `<name>.provenance.json` and `<name>.cdx.json`;
 `bazel run <target> -- --output-dir DIR` copies the archive out under its real name.""",
     executable = True,
     provides = [CapsuleInfo],

@@ -4,20 +4,21 @@
 # just after that parameter, so that where it exists, the parameter does.
 _ACTIONS_NAME_THEIR_TOOLCHAIN = hasattr(native, "package_relative_label")
 
-def run_builder(ctx, toolchain_type, **kwargs):
-    """Runs the builder of a toolchain in an action.
+def run_builder(ctx, toolchain_type, program = "builder", **kwargs):
+    """Runs a program of a toolchain in an action.
 
     Args:
       ctx: the rule's context.
       toolchain_type: the label, as a string, of the toolchain's type.
+      program: which one, a field of CapsuleToolchainInfo.
       **kwargs: what `ctx.actions.run` takes.
     """
     if _ACTIONS_NAME_THEIR_TOOLCHAIN:
         kwargs["toolchain"] = Label(toolchain_type)
-    toolchain = ctx.toolchains[toolchain_type].capsule
+    chosen = getattr(ctx.toolchains[toolchain_type].capsule, program)
     ctx.actions.run(
-        executable = toolchain.builder,
-        tools = toolchain.files,
+        executable = chosen.executable,
+        tools = chosen.files,
         **kwargs
     )
 

@@ -184,6 +184,7 @@ def _capsule_python_layers_impl(ctx):
             layers = depset([file for layer in layers for file in [layer.fragment, layer.contents, layer.index]]),
         ),
         CapsulePythonInfo(
+            facts = [facts for _, facts in packed],
             layers = layers,
             owners = owners,
             platform = ctx.attr.platform,

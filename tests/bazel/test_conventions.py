@@ -114,23 +114,49 @@ print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")
 """
 
 
-def test_actions_get_what_they_import_and_nothing_else() -> None:
+IMPORTED_BY_STATEMENTS = r"""
+import sys
+from capsule_builder import sbom, statement_action
+print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")))
+"""
+
+
+def sources_of_the_builder() -> set[str]:
+    folder = REPOSITORY / "capsule_builder"
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+
+
+def patterns(filegroup: str) -> list[str]:
+    """What a filegroup names: what to take, or of `sources`, which takes all, what to leave out."""
     build = (REPOSITORY / "capsule_builder/BUILD").read_text()
-    left_out = re.findall(r'"([a-z_/]+\*?[a-z_]+\.py)"', build)
-    sources = (REPOSITORY / "capsule_builder").rglob("*.py")
-    names = {path.relative_to(REPOSITORY / "capsule_builder").as_posix() for path in sources}
-    rooms = tuple(re.findall(r'"([a-z_/]+/)\*\*"', build))
-    given = {
-        name
-        for name in names
-        if not name.startswith(rooms) and not any(fnmatch.fnmatchcase(name, pattern) for pattern in left_out)
-    }
-    ran = subprocess.run([sys.executable, "-c", IMPORTED_BY_ACTIONS], check=True, stdout=subprocess.PIPE, text=True)
-    imported = {"python/compile_worker.py"}  # run by the Python that compiles
-    for module in ran.stdout.split():
-        path = "/".join(module.split(".")[1:])
-        imported.add(f"{path}.py" if f"{path}.py" in names else f"{path}/__init__.py".removeprefix("/"))
-    assert imported == given
+    rule = build[build.index(f'name = "{filegroup}"') :].partition("\n)\n")[0]
+    return [name for name in re.findall(r'"([a-z_/*]+(?:\.py|/\*\*))"', rule) if name != "**/*.py"]
+
+
+def matching(names: set[str], patterns: list[str]) -> set[str]:
+    return {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def imported_by(program: str) -> set[str]:
+    names = sources_of_the_builder()
+    ran = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    paths = ["/".join(module.split(".")[1:]) for module in ran.stdout.split()]
+    return {f"{path}.py" if f"{path}.py" in names else f"{path}/__init__.py".removeprefix("/") for path in paths}
+
+
+def test_actions_get_what_they_import_and_nothing_else() -> None:
+    names = sources_of_the_builder()
+    given = names - matching(names, patterns("sources"))
+    assert (
+        imported_by(IMPORTED_BY_ACTIONS) | {"python/compile_worker.py"} == given
+    )  # which the Python that compiles runs
+
+
+def test_actions_about_capsules_get_what_they_import_and_otherwise_what_all_actions_do() -> None:
+    names = sources_of_the_builder()
+    more = matching(names, patterns("statement_sources"))
+    all_actions = names - matching(names, patterns("sources"))
+    assert imported_by(IMPORTED_BY_STATEMENTS) - all_actions == more
 
 
 def test_a_plain_layer_imports_nothing_of_python_environments(tmp_path: pathlib.Path) -> None:

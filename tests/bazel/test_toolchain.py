@@ -143,3 +143,35 @@ def environment_outputs(stem: str, platform: str = "manylinux_2_28_x86_64") -> l
 def layer(name: str, owner: str, outputs: str) -> list[str]:
     files = [f"BIN/conflicts/{outputs}.{kind}" for kind in ("fragment", "contents", "index")]
     return ["--layer", name, f"//conflicts:{owner}", *files]
+
+
+@pytest.mark.parametrize("group", ["provenance", "sbom"])
+def test_statements_are_asked_for_with_the_lock_and_the_facts_of_wheels(bazel: Bazel, group: str) -> None:
+    output = f"environments:locked_exact{'.provenance.json' if group == 'provenance' else '.cdx.json'}"
+    facts = "BIN/environments/unchecked.layers"
+    assert asked(bazel, "//environments:locked_exact", output, f"--output_groups={group}") == [
+        group,
+        LETTER,
+        "--archive",
+        "BIN/environments/locked_exact.tar.gz",
+        "--output",
+        f"BIN/{output.replace(':', '/')}",
+        "--platform=manylinux_2_28_x86_64",
+        "--facts",
+        f"{facts}/bananas-1.0-py3-none-any.facts",
+        "--facts",
+        f"{facts}/cherry-2.1-{NATIVE}.facts",
+        "requirements\tenvironments/exact.txt\tenvironments/exact.txt",
+    ]
+
+
+def test_statements_of_a_capsule_without_an_environment_are_asked_for_in_short(bazel: Bazel) -> None:
+    lines = asked(bazel, "//conflicts:agreeing", "conflicts:agreeing.cdx.json", "--output_groups=sbom")
+    assert lines == [
+        "sbom",
+        LETTER,
+        "--archive",
+        "BIN/conflicts/agreeing.tar.gz",
+        "--output",
+        "BIN/conflicts/agreeing.cdx.json",
+    ]

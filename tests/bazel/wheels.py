@@ -89,6 +89,7 @@ def fill(package: Path) -> None:
     elsewhere = 'pywin==1.0 ; sys_platform == "win32" --hash=sha256:' + "0" * 64 + "\n"
     other_hash = lock_line(bananas).replace("sha256:", "sha256:0")[:-2] + "\n"
     for name, text in {
+        "exact": lock_line(bananas) + lock_line(cherry) + elsewhere,
         "cherry": "cherry\n",
         "hash": other_hash + lock_line(cherry),
         "missing": "bananas[yellow]==1.0\ncherry<2\nelderberry\n",

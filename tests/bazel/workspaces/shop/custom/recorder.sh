@@ -4,7 +4,7 @@ params=${1#@}
 read -r verb <"$params"
 while read -r option; do
     case $option in
-        --fragment | --contents | --index | --archive | --id | --metadata | --listing | --file-name)
+        --fragment | --contents | --index | --archive | --id | --output | --metadata | --listing | --file-name)
             read -r output
             /bin/cp "$params" "$output"
             ;;
