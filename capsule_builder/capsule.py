@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
-from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, MemberWriter
+from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, Member, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
@@ -161,8 +161,8 @@ def write_archive(
         build=build,
     )
 
-    def put(pieces: Iterable[bytes], *_: object) -> None:
-        for piece in pieces:
+    def put(member: Member) -> None:
+        for piece in member.pieces:
             out.write(piece)
             if digest:
                 digest.update(piece)
@@ -178,7 +178,7 @@ def write_archive(
             writer.flush()
     for layer in layers:
         _copy(layer.files.fragment, out, digest)
-    put([TAIL])
+    put(Member([TAIL], len(TAIL), 0))
     return document
 
 

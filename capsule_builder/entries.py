@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,14 @@ class Content(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A stream as a gzip member (its header has no name and no time), and the plain content, found to be sound."""
+
+    member: bytes | bytearray
+    plain: bytes | bytearray
+
+
 class Deflated(abc.ABC):
     """Content that lies deflated at its source (a ZIP, a wheel): an archive may copy the stream as it is."""
 
@@ -43,6 +51,18 @@ class Deflated(abc.ABC):
     @abc.abstractmethod
     def crc32(self) -> int:
         """The CRC-32 of the plain content."""
+
+    @property
+    @abc.abstractmethod
+    def program(self) -> bool:
+        """Whether its content makes it executable."""
+
+    def at_once(self) -> Callable[[], Whole] | None:
+        """What reads all of the content, later and on any thread; None when it is to be read in pieces.
+
+        It raises what :meth:`pieces` does.
+        """
+        return None
 
     @abc.abstractmethod
     def pieces(self) -> Iterator[tuple[bytes, bytes]]:
@@ -69,11 +89,13 @@ class Pledge:
 class File:
     """A regular file; ``named`` when it is executable only because a pattern names it.
 
-    One that turns out to be something else than was ``pledged`` is refused.
+    ``executable`` is None when nobody has looked into the content, which lies deflated: then it is executable if it is
+    a program, and otherwise if a pattern names it, which ``named`` tells. One that turns out to be something else than
+    was ``pledged`` is refused.
     """
 
     path: str
-    executable: bool
+    executable: bool | None
     content: Content
     named: bool = False
     pledged: Pledge | None = None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
-from capsule_builder.archive.members import COPY_SIZE, DEFAULT_LEVEL, MemberWriter
+from capsule_builder.archive.members import COPY_SIZE, DEFAULT_LEVEL, Member, MemberWriter, deflated, zeros
 from capsule_builder.contents import Listed
-from capsule_builder.entries import Deflated, Entry, File, Symlink
+from capsule_builder.entries import Deflated, Entry, File, Pledge, Symlink, Whole
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import link_problem
+from capsule_builder.modes import is_program
 from capsule_builder.paths import path_problem, shown
 
 NAMED, VERIFIED = b"# named", b"# verified"
@@ -56,43 +58,68 @@ def write_layer(
         CapsuleError: an entry's path or target is refused, or its content cannot be read or is not what was pledged.
         OSError: the files cannot be written.
     """
-    digest = hashlib.sha256()
-
-    def listed(line: bytes) -> None:
-        digest.update(line)
-        files.contents.write(line)
-
-    def member(pieces: Iterable[bytes], size: int, plain_size: int, begun: list[tuple[int, int, str]]) -> None:
-        files.fragment.writelines(pieces)
-        lines = [f"# member\t{size}\t{plain_size}\n"]
-        lines += [f"{offset}\t{size}\t{path}\n" for offset, size, path in begun]
-        files.index.write("".join(lines).encode())
-
-    listed(contents.LISTING_HEADER)
-    nesting, last = contents.Nesting(), ""
-    named: list[str] = []
-    broken: list[Problem] = []
-    with MemberWriter(member, level=level, jobs=jobs) as writer:
+    writing = _Writing(files, progress)
+    files.contents.write(contents.LISTING_HEADER)
+    last = ""
+    with MemberWriter(writing.member, level=level, jobs=jobs) as writer:
         for entry in entries:
             _check(entry, last)
             last = entry.path
-            line = write_entry(writer, entry, progress)
-            if parent := nesting.parent(line):
-                message = (
-                    f"Path is both {contents.NOUN[parent[0].kind]} and a directory: {parent[0].path} (with {line.path})"
-                )
-                raise refusal("path-nesting", message, "Leave one of the two out.")
-            listed(line.line())
             if isinstance(entry, File):
-                if entry.named:
-                    named.append(entry.path)
-                if entry.pledged and entry.pledged.sha256 != line.detail:
-                    broken.append(broken_pledge(entry.path, entry.pledged.by))
-    if broken:
-        raise CapsuleError(broken)
-    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
+                _write_file(writer, entry, level, progress)
+            else:
+                write_entry(writer, entry)
+    if writing.broken:
+        raise CapsuleError(writing.broken)
+    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in writing.named)
     files.index.writelines(b"%s\t%s\n" % (VERIFIED, sha256.encode()) for sha256 in verified)
-    return digest.hexdigest()
+    return writing.digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a member has to say of an entry that ends in it; ``unread`` bytes have not been told of as progress."""
+
+    line: Listed
+    named: bool = False
+    pledged: Pledge | None = None
+    unread: int = 0
+
+
+class _Writing:
+    """Takes the members of a layer in order, with the notes of what ends in them."""
+
+    def __init__(self, files: LayerFiles, progress: Progress | None) -> None:
+        self.digest = hashlib.sha256(contents.LISTING_HEADER)
+        self.named: list[str] = []
+        self.broken: list[Problem] = []
+        self._files = files
+        self._progress = progress
+        self._nesting = contents.Nesting()
+
+    def member(self, member: Member) -> None:
+        if member.size:
+            self._files.fragment.writelines(member.pieces)
+            lines = [f"# member\t{member.size}\t{member.plain_size}\n"]
+            lines += [f"{offset}\t{size}\t{path}\n" for offset, size, path in member.begun]
+            self._files.index.write("".join(lines).encode())
+        for note in member.notes:
+            self._entry(note)
+
+    def _entry(self, note: _Note) -> None:
+        entry = note.line
+        if parent := self._nesting.parent(entry):
+            what = f"{contents.NOUN[parent[0].kind]} and a directory: {parent[0].path} (with {entry.path})"
+            raise refusal("path-nesting", f"Path is both {what}", "Leave one of the two out.")
+        line = entry.line()
+        self.digest.update(line)
+        self._files.contents.write(line)
+        if note.named:
+            self.named.append(entry.path)
+        if note.pledged and note.pledged.sha256 != entry.detail:
+            self.broken.append(broken_pledge(entry.path, note.pledged.by))
+        if note.unread and self._progress:
+            self._progress(note.unread)
 
 
 def broken_pledge(path: str, by: str) -> Problem:
@@ -101,22 +128,50 @@ def broken_pledge(path: str, by: str) -> Problem:
     return Problem("record-mismatch", message, "Somebody has changed it: fetch or install the distribution again.")
 
 
-def write_entry(writer: MemberWriter, entry: Entry, progress: Progress | None = None) -> Listed:
-    """Writes one entry into members, reading its content once; gives its line of the listing."""
+def write_entry(writer: MemberWriter, entry: Entry) -> None:
+    """Writes one entry into members, reading its content once, in pieces."""
     if isinstance(entry, File):
-        return _write_file(writer, entry, progress)
+        _write_pieces(writer, entry, None)
+        return
     target = entry.target if isinstance(entry, Symlink) else ""
     line = Listed(entry.path, "symlink" if target else "dir", target)
     head = tar.header(line.path, line.kind, target=line.detail)
     writer.begin(line.path, len(head), 0)
     writer.write(head)
-    writer.end()
-    return line
+    writer.end(_Note(line))
 
 
-def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) -> Listed:
-    kind: contents.Kind = "executable" if entry.executable else "file"
-    size = entry.content.size
+def _write_file(writer: MemberWriter, entry: File, level: int, progress: Progress | None) -> None:
+    content = entry.content
+    if isinstance(content, Deflated) and content.deflated_size >= COPY_SIZE and (read := content.at_once()):
+        writer.later(partial(_copied, entry, read, level), content.deflated_size + content.size)
+    else:
+        _write_pieces(writer, entry, progress)
+
+
+def _copied(entry: File, read: Callable[[], Whole], level: int) -> list[Member]:
+    """The members of a file whose stream is copied: its header, the stream, its padding. On any thread."""
+    whole = read()
+    plain, size = whole.plain, len(whole.plain)
+    program = False
+    if entry.executable is None:
+        program = is_program(bytes(plain[:64]), lambda size, offset: bytes(plain[offset : offset + size]))
+    kind = _kind(entry, program)
+    line = Listed(entry.path, kind, hashlib.sha256(plain).hexdigest())
+    notes = [_Note(line, _named(entry, program), entry.pledged, size)]
+    head = tar.header(entry.path, kind, size)
+    members = [deflated(head, level, [(0, size, entry.path)]), Member([whole.member], len(whole.member), size)]
+    if fill := -size % tar.BLOCK:
+        members.append(Member([zeros(fill, level)], len(zeros(fill, level)), fill))
+    members[-1].notes = notes
+    return members
+
+
+def _write_pieces(writer: MemberWriter, entry: File, progress: Progress | None) -> None:
+    content = entry.content
+    size = content.size
+    program = entry.executable is None and isinstance(content, Deflated) and content.program
+    kind = _kind(entry, program)
     head, fill = tar.header(entry.path, kind, size), tar.padding(size)
     digest = hashlib.sha256()
 
@@ -130,7 +185,6 @@ def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) ->
             noted(plain)
             yield piece
 
-    content = entry.content
     if isinstance(content, Deflated) and content.deflated_size >= COPY_SIZE:
         writer.flush()
         writer.begin(entry.path, len(head), size)
@@ -143,8 +197,17 @@ def _write_file(writer: MemberWriter, entry: File, progress: Progress | None) ->
             noted(chunk)
             writer.write(chunk)
     writer.write(fill)
-    writer.end()
-    return Listed(entry.path, kind, digest.hexdigest())
+    line = Listed(entry.path, kind, digest.hexdigest())
+    writer.end(_Note(line, _named(entry, program), entry.pledged))
+
+
+def _kind(entry: File, program: bool) -> contents.Kind:
+    executable = entry.executable if entry.executable is not None else program or entry.named
+    return "executable" if executable else "file"
+
+
+def _named(entry: File, program: bool) -> bool:
+    return entry.named and not program
 
 
 def _check(entry: Entry, last: str) -> None:

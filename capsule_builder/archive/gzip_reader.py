@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from capsule_builder.archive.damage import damaged
-from capsule_builder.archive.members import BLOCK_SIZE, TAIL
+from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE
+from capsule_builder.archive.members import BLOCK_SIZE
 
-HEADER = TAIL[:10]
-TRAILER_SIZE = 8
 _READ = 1 << 20
 _OTHERS = {
     b"PK": "a ZIP",

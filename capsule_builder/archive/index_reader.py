@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from capsule_builder import contents
 from capsule_builder.archive.damage import damaged
-from capsule_builder.archive.gzip_reader import HEADER, TRAILER_SIZE
+from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import COPY_SIZE
 from capsule_builder.archive.tar import BLOCK, header

@@ -6,7 +6,6 @@ compressor made of it.
 
 from __future__ import annotations
 
-import itertools
 import os
 import struct
 import zlib
@@ -14,9 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import chain
 from types import TracebackType
+from typing import Any
 
-import deflate
+from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
 
 BLOCK_SIZE = 1 << 20
 """The most tar bytes that one member holds."""
@@ -31,11 +33,11 @@ DEFAULT_LEVEL = 6
 MIN_LEVEL, MAX_LEVEL = 1, 12
 MAX_JOBS = 64
 
-_HEADER = bytes.fromhex("1f8b0800 00000000 00ff")  # deflate, no flags, no time, no extra flags, unknown system
 _BORDER_MASK = 0xF
-_IN_FLIGHT = 48  # members between the reader and the writer: bounds memory at about 100 MiB whatever the thread count
+_JOB = 1 << 18  # bytes from which on work is worth a thread's waking
+_IN_FLIGHT = 48 << 20  # bytes between the reader and the writer: bounds memory whatever the thread count
 
-TAIL = _HEADER + bytes.fromhex("631805a360148c580000") + struct.pack("<II", zlib.crc32(bytes(1024)), 1024)
+TAIL = HEADER + bytes.fromhex("631805a360148c580000") + struct.pack("<II", zlib.crc32(bytes(1024)), 1024)
 """The last member: the two zero blocks that end a tar, the same bytes in every capsule."""
 
 
@@ -45,42 +47,64 @@ def default_jobs() -> int:
     return min(cores, MAX_JOBS)
 
 
-def gzip_member(plain: bytes | bytearray, level: int) -> bytes:
-    """``plain`` as one gzip member, deflated by libdeflate at ``level`` (1 to 12)."""
-    body = deflate.deflate_compress(plain, level)
-    return b"".join((_HEADER, body, _trailer(deflate.crc32(plain), len(plain))))
+@dataclass(slots=True)
+class Member:
+    """A finished member: its bytes, in pieces; their number, and that of the bytes they inflate to.
+
+    ``begun`` has the offset, the size and the path of each entry that begins in it, ``notes`` what the caller of
+    :meth:`MemberWriter.end` said of each that ends in it.
+    """
+
+    pieces: Iterable[bytes | bytearray]
+    size: int
+    plain_size: int
+    begun: list[tuple[int, int, str]] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
 
 
-def _trailer(crc32: int, size: int) -> bytes:
-    return struct.pack("<II", crc32, size & 0xFFFFFFFF)
+Task = Callable[[], list[Member]]
+"""Work that gives members, on any thread."""
+
+
+def deflated(plain: bytes | bytearray, level: int, begun: list[tuple[int, int, str]]) -> Member:
+    """One member, deflated here and now."""
+    data = gzip_member(plain, level)
+    return Member([data], len(data), len(plain), begun)
+
+
+@cache  # 511 of them, each a few bytes long
+def zeros(size: int, level: int) -> bytes:
+    """The member that holds the padding of a copied file, fewer than 512 zero bytes."""
+    return gzip_member(bytes(size), level)
 
 
 @dataclass(slots=True)
 class _Block:
-    """A member in the making: its tar bytes, and the (offset, size, path) of each entry that begins in it."""
+    """A member in the making: its tar bytes, the entries that begin in it, the notes of those that end in it."""
 
     plain: bytearray = field(default_factory=bytearray)
-    entries: list[tuple[int, int, str]] = field(default_factory=list)
-
-
-Sink = Callable[[Iterable[bytes], int, int, list[tuple[int, int, str]]], None]
-"""Takes the finished members in order: the pieces of one, its size and plain size, the entries that begin in it."""
+    begun: list[tuple[int, int, str]] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
 
 
 class MemberWriter:
     """Packs entries into members and deflates them over ``jobs`` threads.
 
-    For each entry call :meth:`begin`, :meth:`write` and :meth:`copy` as often as needed, then :meth:`end`. Members
-    arrive at ``sink`` in order, on the calling thread. Leaving the context waits for all of them, unless it is left by
-    an error.
+    For each entry call :meth:`begin`, :meth:`write` and :meth:`copy` as often as needed, then :meth:`end`; or hand it
+    over whole, as a task (:meth:`later`). Members arrive at ``sink`` in order, on the calling thread. Leaving the
+    context waits for all of them, unless it is left by an error.
     """
 
-    def __init__(self, sink: Sink, *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:
+    def __init__(self, sink: Callable[[Member], None], *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:
         self._sink = sink
         self._level = level
         self._pool = ThreadPoolExecutor(jobs, "deflate")
-        self._waiting: deque[tuple[Future[bytes], int, list[tuple[int, int, str]]]] = deque()
-        self._room = min(_IN_FLIGHT, 2 * jobs + 2)
+        self._waiting: deque[tuple[Future[list[Member]], int]] = deque()
+        self._in_flight = 0
+        self._few = min(_IN_FLIGHT, (2 * jobs + 2) * BLOCK_SIZE)
+        self._tasks: list[Task] = []
+        self._weight = 0
+        self._room = 0
         self._block = _Block()
         self._path = ""
         self._large = False
@@ -91,9 +115,9 @@ class MemberWriter:
             self.flush()
         self._path = path
         self._large = tar_size > BLOCK_SIZE
-        self._block.entries.append((len(self._block.plain), size, path))
+        self._block.begun.append((len(self._block.plain), size, path))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Adds tar bytes of the entry that was begun."""
         plain = self._block.plain
         plain += data
@@ -109,40 +133,70 @@ class MemberWriter:
         """Adds content of the entry that was begun as a member of its own: a raw deflate stream of ``size`` bytes."""
         self.flush()
         self._large = True  # what follows it, up to the next entry, is a member of its own too
-        pieces = itertools.chain([_HEADER], stream, [_trailer(crc32, plain_size)])
-        size += len(_HEADER) + 8
-        if size > BLOCK_SIZE:
-            self._drain(0)
-            self._sink(pieces, size, plain_size, [])
-            return
-        future: Future[bytes] = Future()
-        future.set_result(b"".join(pieces))
-        self._waiting.append((future, plain_size, []))
-        self._drain(self._room)
+        self._submit()
+        self._drain(0)
+        pieces = chain([HEADER], stream, [trailer(crc32, plain_size)])
+        self._sink(Member(pieces, len(HEADER) + size + TRAILER_SIZE, plain_size))
 
-    def end(self) -> None:
-        """Ends the entry; large ones end their member, and so does about one name in sixteen once there is enough."""
+    def end(self, note: object = None) -> None:
+        """Ends the entry; large ones end their member, and so does about one name in sixteen once there is enough.
+
+        The ``note`` comes to the sink with the member that the entry ends in.
+        """
+        self._block.notes.append(note)
         full = len(self._block.plain) >= PACK_SIZE
         if self._large or (full and not zlib.crc32(self._path.encode()) & _BORDER_MASK):
             self.flush()
 
     def flush(self) -> None:
-        """Ends the member, if it holds anything."""
-        if self._block.plain:
-            block, self._block = self._block, _Block()
-            try:
-                future = self._pool.submit(gzip_member, block.plain, self._level)
-            except RuntimeError:  # the system has no more threads for us
-                future = Future()
-                future.set_result(gzip_member(block.plain, self._level))
-            self._waiting.append((future, len(block.plain), block.entries))
-            self._drain(self._room)
+        """Ends the member, if there is anything to say of it."""
+        block = self._block
+        if block.plain or block.notes:
+            self._block = _Block()
+            if block.plain:
+                self._add(partial(self._deflated, block), len(block.plain))
+            else:  # an entry that ended with a member of its own
+                self._add(lambda: [Member([], 0, 0, [], block.notes)], 0)
+
+    def later(self, task: Task, weight: int) -> None:
+        """Adds the members that ``task`` will give, for whole entries; it holds about ``weight`` bytes of memory."""
+        self.flush()
+        self._room = _IN_FLIGHT  # one file may be as large as all that is few
+        self._add(task, weight)
+
+    def _deflated(self, block: _Block) -> list[Member]:
+        member = deflated(block.plain, self._level, block.begun)
+        member.notes = block.notes
+        return [member]
+
+    def _add(self, task: Task, weight: int) -> None:
+        self._tasks.append(task)
+        self._weight += weight
+        if self._weight >= _JOB:
+            self._submit()
+
+    def _submit(self) -> None:
+        """Hands the gathered tasks over to a thread, when there is room for them."""
+        if not self._tasks:
+            return
+        tasks, weight, room = self._tasks, self._weight, max(self._room, self._few)
+        self._tasks, self._weight, self._room = [], 0, 0
+        self._drain(max(0, room - weight))
+        try:
+            future = self._pool.submit(_run, tasks)
+        except RuntimeError:  # the system has no more threads for us
+            future = Future()
+            future.set_result(_run(tasks))
+        self._waiting.append((future, weight))
+        self._in_flight += weight
 
     def _drain(self, room: int) -> None:
-        while len(self._waiting) > room or (self._waiting and self._waiting[0][0].done()):
-            future, plain_size, entries = self._waiting.popleft()
-            member = future.result()
-            self._sink([member], len(member), plain_size, entries)
+        """Passes finished members on, until no more than ``room`` bytes are in flight."""
+        while self._waiting and (self._in_flight > room or room == 0 or self._waiting[0][0].done()):
+            future, weight = self._waiting.popleft()
+            for member in future.result():
+                self._sink(member)
+            self._in_flight -= weight
 
     def __enter__(self) -> MemberWriter:
         return self
@@ -153,7 +207,12 @@ class MemberWriter:
         try:
             if kind is None:
                 self.flush()
+                self._submit()
                 self._drain(0)
         finally:
             # After a failure nobody is waited for: a signal may have struck while a future was locked, for good.
             self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+
+def _run(tasks: list[Task]) -> list[Member]:
+    return [member for task in tasks for member in task()]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, inflated, trailer
 from capsule_builder.archive.zip_findings import AGAIN
 from capsule_builder.archive.zip_headers import DEFLATED
 from capsule_builder.archive.zip_volume import Volume
-from capsule_builder.entries import Deflated
+from capsule_builder.entries import Deflated, Whole
 from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.modes import is_program
 from capsule_builder.paths import shown
@@ -18,8 +19,8 @@ from capsule_builder.paths import shown
 MAX_TARGET_BYTES = 4096
 
 _PIECE = 1 << 20
-_KEPT_BYTES = 16 << 20
-"""Files of up to so many plain bytes are kept from when they are judged until they are read."""
+MAX_WHOLE = 64 << 20
+"""Files of up to so many bytes, plain and deflated together, are inflated at once; larger ones piece by piece."""
 
 _READ_LIMIT = 64 << 20
 
@@ -90,22 +91,57 @@ class ZipMember:
         """
         return self.read(MAX_TARGET_BYTES).decode("utf-8", "surrogateescape")
 
+    @property
+    def fits(self) -> bool:
+        """Whether it may be held in memory, with its stream."""
+        return self.size + self.deflated_size <= MAX_WHOLE
+
+    def whole(self) -> Whole:
+        """The stream and the plain content of a deflated file, of one that :attr:`fits`.
+
+        Raises:
+            CapsuleError: it is damaged.
+        """
+        data = bytearray(len(HEADER) + self.deflated_size + TRAILER_SIZE)
+        data[: len(HEADER)] = HEADER
+        data[-TRAILER_SIZE:] = trailer(self.crc32, self.size)
+        if not self.volume.read_into(memoryview(data)[len(HEADER) : -TRAILER_SIZE], self.offset):
+            raise self._truncated()
+        plain = inflated(data, self.size)
+        if plain is None:  # damaged, as zlib will say; or one of the few that it must judge
+            plain = bytearray().join(plain for _, plain in self._inflated())
+        return Whole(data, plain)
+
+    def taken(self) -> Whole | None:
+        """What was kept when the content was judged; it is not kept any longer."""
+        kept, self.volume.kept = self.volume.kept, None
+        return kept[1] if kept and kept[0] is self else None
+
     def _plain_at(self, size: int, offset: int) -> bytes:
         if self.method != DEFLATED:
             return self.volume.read_at(max(0, min(size, self.size - offset)), self.offset + offset)
-        if self.size > _KEPT_BYTES:
+        if not self.fits:
             return _cut(self._inflated(), size, offset)
         if self.volume.kept is None or self.volume.kept[0] is not self:
-            self.volume.kept = self, list(self._inflated())
-        return _cut(self.volume.kept[1], size, offset)
+            self.volume.kept = self, self.whole()
+        return bytes(self.volume.kept[1].plain[offset : offset + size])
 
     def _pieces(self) -> Pieces:
-        """What was kept, which is then let go; or the stream."""
-        kept = self.volume.kept
-        if kept is None or kept[0] is not self:
-            return self._inflated()
-        self.volume.kept = None
-        return iter(kept[1])
+        if not self.fits:
+            yield from self._inflated()
+            return
+        whole = self.taken() or self.whole()
+        stream = memoryview(whole.member)[len(HEADER) : -TRAILER_SIZE]
+        for at in range(0, max(len(stream), len(whole.plain)), _PIECE):
+            yield bytes(stream[at : at + _PIECE]), bytes(whole.plain[at : at + _PIECE])
+
+    def _chunks(self) -> Iterator[bytes]:
+        if not self.fits:
+            yield from (plain for _, plain in self._inflated() if plain)
+            return
+        plain = (self.taken() or self.whole()).plain
+        for at in range(0, len(plain), _PIECE):
+            yield bytes(plain[at : at + _PIECE])
 
     def _inflated(self) -> Pieces:
         decoder = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -116,7 +152,7 @@ class ZipMember:
             fresh = data = self.volume.read_at(min(_PIECE, end - at), at)
             at += len(fresh)
             if not fresh:
-                raise self._damaged("zip-stream-truncated", "ends too early")
+                raise self._truncated()
             more = True
             while more:
                 room = min(_PIECE, left + 1)
@@ -144,7 +180,7 @@ class ZipMember:
         while left:
             plain = self.volume.read_at(min(left, _PIECE), self.offset + self.size - left)
             if not plain:
-                raise self._damaged("zip-stream-truncated", "ends too early")
+                raise self._truncated()
             left -= len(plain)
             crc = zlib.crc32(plain, crc)
             yield plain
@@ -153,6 +189,9 @@ class ZipMember:
     def _check_crc(self, crc: int) -> None:
         if crc != self.crc32:
             raise self._damaged("zip-crc", "has another CRC-32 than the one announced")
+
+    def _truncated(self) -> CapsuleError:
+        return self._damaged("zip-stream-truncated", "ends too early")
 
     def _damaged(self, code: str, what: str, remedy: str = AGAIN) -> CapsuleError:
         return refusal(code, f"{shown(self.volume.label)}: Content {what}: {shown(self.name)}", remedy)
@@ -210,9 +249,21 @@ class DeflatedContent(_OfMember, Deflated):
         """The CRC-32 of the plain content."""
         return self._member.crc32
 
+    def at_once(self) -> Callable[[], Whole] | None:
+        """What reads all of it, unless it is too large; see :meth:`Deflated.at_once`."""
+        member = self._member
+        if not member.fits:
+            return None
+        kept = member.taken()
+        return (lambda: kept) if kept else member.whole
+
     def pieces(self) -> Pieces:
         """The stream in pieces with what each gives, as :meth:`Deflated.pieces` has it."""
         return self._member._pieces()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The plain content alone."""
+        return self._member._chunks()
 
 
 def _cut(pieces: Iterable[tuple[bytes, bytes]], size: int, offset: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from capsule_builder.entries import Whole
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 
@@ -17,7 +18,7 @@ class Volume:
 
     def __init__(self, path: str, label: str) -> None:
         self.label = label
-        self.kept: tuple[object, list[tuple[bytes, bytes]]] | None = None
+        self.kept: tuple[object, Whole] | None = None
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -43,6 +44,19 @@ class Volume:
         except OSError as error:
             raise self._unreadable(error) from error
         return data
+
+    def read_into(self, view: memoryview, offset: int) -> bool:
+        """Fills ``view`` from ``offset`` on; whether there are so many bytes.
+
+        Raises:
+            CapsuleError: the system does not let us.
+        """
+        try:
+            while view and (got := os.preadv(self._fd, [view], offset)):
+                view, offset = view[got:], offset + got
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return not view
 
     def close(self) -> None:
         """Lets go of the file and of what was kept."""

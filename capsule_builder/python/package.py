@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from packaging.utils import canonicalize_name
 
-from capsule_builder.entries import Bytes, Content, Entry, File, Pledge
+from capsule_builder.entries import Bytes, Content, Deflated, Entry, File, Pledge
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import broken_pledge
 from capsule_builder.paths import shown
@@ -120,10 +120,13 @@ class Plan:
             with file.origin.opened() as content:
                 if file.row.size not in {None, content.size}:
                     raise CapsuleError([broken_pledge(place, self.label)])
-                program = content.program
-                named = not program and executables.match(place)
+                named = executables.match(place)
                 pledged = Pledge(file.row.digest.hex(), self.label) if file.row.algorithm == "sha256" else None
-                yield File(place, program or named, content, named, pledged)
+                if isinstance(content, Deflated):
+                    yield File(place, None, content, named, pledged)
+                else:
+                    program = content.program
+                    yield File(place, program or named, content, named and not program, pledged)
 
 
 def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> Plan:

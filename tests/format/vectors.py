@@ -174,6 +174,10 @@ class InStoredBlocks(Deflated):
     def crc32(self) -> int:
         return zlib.crc32(self.data)
 
+    @property
+    def program(self) -> bool:
+        return self.data.startswith(b"#!")
+
     def pieces(self) -> Iterator[tuple[bytes, bytes]]:
         for start in range(0, len(self.stream), 1 << 20):
             yield self.stream[start : start + (1 << 20)], b""

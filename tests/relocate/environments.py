@@ -59,7 +59,10 @@ def laid_out(packages: Iterable[Package], python: str) -> Files:
             continue
         for entry in plan(package, layout).entries(Patterns([])):
             assert isinstance(entry, File)
-            found = (entry.executable, b"".join(entry.content.chunks()))
+            executable = entry.executable
+            if executable is None:
+                executable = entry.named or entry.content.program
+            found = (executable, b"".join(entry.content.chunks()))
             assert files.setdefault(entry.path, found) == found
     return files
 
