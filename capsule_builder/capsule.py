@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,6 +16,7 @@ from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, Member, MemberW
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.fragments import Spread
 from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, write_entry
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
@@ -29,11 +31,20 @@ _COPY_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer to assemble: its name in the metadata, what to call it in messages, its finished files."""
+    """A layer to assemble: its name in the metadata, what to call it in messages, its finished files.
+
+    When its fragment is ``spread`` over several files, the one among its files is not looked at.
+    """
 
     name: str
     owner: str
     files: LayerFiles
+    spread: Spread | None = None
+
+    @property
+    def fragment(self) -> BinaryIO | Spread:
+        """The fragment, wherever it lies."""
+        return self.spread or self.files.fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,19 +178,21 @@ def write_archive(
             if digest:
                 digest.update(piece)
 
-    head = [
-        (METADATA_NAME, Bytes(document)),
-        (CONTENTS_NAME, stored(merged.listing)),
-        (INDEX_NAME, stored(index)),
-    ]
-    with MemberWriter(put, level=level) as writer:
-        for path, content in head:
-            write_entry(writer, File(path, False, content))
-            writer.flush()
+    write_head(put, Bytes(document), stored(merged.listing), stored(index), level=level)
     for layer in layers:
-        _copy(layer.files.fragment, out, digest)
+        copy_fragment(layer.fragment, out, digest)
     put(Member([TAIL], len(TAIL), 0))
     return document
+
+
+def write_head(
+    sink: Callable[[Member], None], document: Content, listing: Content, index: Content, *, level: int = DEFAULT_LEVEL
+) -> None:
+    """Gives ``sink`` the members of the head: the metadata, the listing and the index, each in members of its own."""
+    with MemberWriter(sink, level=level) as writer:
+        for path, content in ((METADATA_NAME, document), (CONTENTS_NAME, listing), (INDEX_NAME, index)):
+            write_entry(writer, File(path, False, content))
+            writer.flush()
 
 
 def archive_name(name: str, capsule_id: str) -> str:
@@ -190,7 +203,7 @@ def archive_name(name: str, capsule_id: str) -> str:
 def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     """Appends a layer's part to the index and sums it up."""
     digest, files = _digest_and_files(layer.files.contents)
-    compressed_size = layer.files.fragment.seek(0, os.SEEK_END)
+    compressed_size = _size(layer.fragment)
     index.write(f"# layer\t{layer.name}\t{digest}\t{compressed_size}\n".encode())
     layer.files.index.seek(0)
     total_size = 0
@@ -249,20 +262,39 @@ def _owned(layer: Layer) -> Iterator[tuple[Listed, str]]:
     return ((entry, layer.owner) for entry in _entries(layer.files.contents))
 
 
-def _copy(source: BinaryIO, out: BinaryIO, digest: hashlib._Hash | None) -> None:
-    """Appends the whole of ``source`` to ``out``; within the kernel when nobody wants to see the bytes."""
-    done = 0
+def copy_fragment(fragment: BinaryIO | Spread, out: BinaryIO, digest: hashlib._Hash | None) -> None:
+    """Appends the whole of a fragment to ``out``; within the kernel when nobody wants to see the bytes.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    if isinstance(fragment, Spread):
+        for file, start, size in fragment.parts():
+            _copy(file, start, size, out, digest)
+    else:
+        _copy(fragment, 0, _size(fragment), out, digest)
+
+
+def _size(fragment: BinaryIO | Spread) -> int:
+    return fragment.size if isinstance(fragment, Spread) else fragment.seek(0, os.SEEK_END)
+
+
+def _copy(source: BinaryIO, start: int, size: int, out: BinaryIO, digest: hashlib._Hash | None) -> None:
+    end = start + size
     if digest is None:
         out.flush()
-        start = out.tell()
-        left = os.fstat(source.fileno()).st_size
+        at = out.tell()
         with contextlib.suppress(AttributeError, OSError):  # elsewhere the rest goes the plain way
-            while left and (copied := os.copy_file_range(source.fileno(), out.fileno(), left, done, start + done)):
-                done += copied
-                left -= copied
-        out.seek(start + done)
-    source.seek(done)
-    while chunk := source.read(_COPY_SIZE):
+            while start < end and (copied := os.copy_file_range(source.fileno(), out.fileno(), end - start, start, at)):
+                start += copied
+                at += copied
+        out.seek(at)
+    source.seek(start)
+    while start < end:
+        chunk = source.read(min(end - start, _COPY_SIZE))
+        if not chunk:
+            raise OSError(errno.EIO, "a fragment is shorter than it was")
+        start += len(chunk)
         out.write(chunk)
         if digest:
             digest.update(chunk)
