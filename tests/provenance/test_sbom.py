@@ -15,9 +15,10 @@ from typing import Any
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from capsule_builder.locked import lock_problems
 from capsule_builder.metadata import BuildFacts
 from capsule_builder.packed import read_packed
-from capsule_builder.requirements import Target
+from capsule_builder.requirements import Target, read_requirements
 from capsule_builder.sbom import write_sbom
 from tests.capsbuild.command import ENVIRONMENT, ROOT, capsbuild
 from tests.provenance.conftest import METADATA, Build
@@ -175,10 +176,10 @@ def test_the_actions_do_not_get_what_writes_it() -> None:
 # The lock
 
 
-def locked(capsule: Path, text: str) -> tuple[int, str]:
+def locked(capsule: Path, text: str, command: str = "sbom") -> tuple[int, str]:
     lock = capsule.parent / "lock.txt"
     lock.write_text(text)
-    ran = capsbuild("sbom", capsule, "--lock", lock, "--json")
+    ran = capsbuild(command, capsule, "--lock", lock, "--json")
     errors = json.loads(ran.out).get("errors", [])
     return ran.status, "\n".join(f"{each['code']}: {each['message'].partition(chr(10))[0]}" for each in errors)
 
@@ -204,6 +205,36 @@ def test_every_difference_is_told_at_once(capsule: Path) -> None:
         ),
     )
     assert not capsule.with_name("app.tar.gz.cdx.json").exists()
+
+
+def test_provenance_is_held_against_it_too(capsule: Path) -> None:
+    assert locked(capsule, WHOLE, "provenance") == (0, "")
+    beside = capsule.with_name("app.tar.gz.provenance.json")
+    beside.unlink()
+    said = "lock-missing: missing is locked and not packed: missing==1.0"
+    assert locked(capsule, f"{WHOLE}missing==1.0\n", "provenance") == (1, f"{said} ({capsule.parent}/lock.txt:8)")
+    assert not beside.exists()
+
+
+def test_a_wheel_that_is_known_is_held_against_the_locks_hashes(capsule: Path) -> None:
+    """As the action has it, which knows the wheels: a capsule does not keep their hashes."""
+    right, wrong = "a" * 64, "b" * 64
+    text = "".join(f"{name}=={version} --hash=sha256:{right} --hash=sha512:{'c' * 128}\n" for name, version in METADATA)
+    lock = read_requirements("lock.txt", lambda _path: text.encode())
+    packed = read_packed(os.fspath(capsule))
+    assert lock_problems(packed, lock, "linux_x86_64", {"core-part": right, "nowhere": wrong}) == []
+    (problem,) = lock_problems(packed, lock, "linux_x86_64", {"core-part": wrong, "tool": right})
+    assert problem.code == "lock-hash"
+    assert problem.message == (
+        f"core-part 2.0+local.1 is packed of a wheel that has another hash than its line: sha256:{wrong} (lock.txt:2)"
+    )
+    (problem,) = lock_problems(
+        packed,
+        read_requirements("lock.txt", lambda _path: text.replace("4.1", "4.2").encode()),
+        "linux_x86_64",
+        {"tool": wrong},
+    )
+    assert problem.code == "lock-version", "another version has another hash, too"
 
 
 def test_a_lock_that_cannot_be_read_is_wrong_usage(capsule: Path) -> None:
