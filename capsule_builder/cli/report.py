@@ -48,9 +48,13 @@ def prepare() -> None:
 
 def finish() -> None:
     """From here on the command ends by itself, and says how it went: requests to stop come too late."""
+
+    def pass_over(_number: int, _frame: object) -> None:
+        """What SIG_IGN does; but of a request that has just come, Python would print a traceback then."""
+
     for number in _STOPPING:
         with contextlib.suppress(ValueError):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, pass_over)
 
 
 def leave(stopped: Stopped) -> NoReturn:

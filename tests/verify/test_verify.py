@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -330,6 +331,50 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path, large: bytes, number: int
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (128 + number, "ERROR: Stopped; nothing was written.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+STRIKE = """
+import os, signal, sys
+real, count = os.{function}, 0
+def strike(*arguments, **options):
+    global count
+    count += 1
+    if count in {numbers}:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+    return real(*arguments, **options)
+os.{function} = strike
+from capsule_builder.cli.capsbuild import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def struck(function: str, numbers: set[int], *arguments: str | Path) -> tuple[int, str]:
+    """Runs the command, which gets three requests to stop at certain calls of a function of ``os``."""
+    program = STRIKE.format(function=function, numbers=numbers)
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "verify", *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ran.returncode, ran.stderr
+
+
+@pytest.mark.parametrize("numbers", [{1}, {60}, set(range(1, 200))], ids=["the first", "one", "all"])
+@pytest.mark.parametrize("function", ["unlink", "rmdir", "open", "mkdir", "write"])
+def test_requests_to_stop_never_leave_anything(function: str, numbers: set[int], tmp_path: Path) -> None:
+    """Many at once, while it unpacks and while it clears away what turned out to be damaged, too."""
+    place = tmp_path / "place"
+    place.mkdir()
+    files = [One(f"{n:03}/file", "file", b"x" * 1000) for n in range(100)]
+    damaged, more = One("zz", "file", b"x", content=lambda data: b"y"), One("zzz", "file", bytes(32 << 20))
+    (place / "a").write_bytes(with_entries(*files, damaged, more))  # which is being inflated meanwhile
+    status, err = struck(function, numbers, place / "a", "--extract-to", place / "out")
+    assert [path.name for path in place.iterdir()] == ["a"]
+    assert status in (4, 129, 130, 143)
+    assert re.fullmatch(r"ERROR: .*\n(  .*\n)?", err)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
