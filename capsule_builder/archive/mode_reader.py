@@ -85,6 +85,8 @@ class ModeReader:
 
     def _read_at(self, size: int, offset: int) -> bytes:
         if self._whole:
+            if offset >= self._size:
+                return b""  # the system refuses to go to where no file of its can reach
             self._whole.seek(offset)
             return self._whole.read(size)
         if self._wanted == (offset, offset + size):

@@ -75,6 +75,7 @@ ELVES = {
     "its table and its parts at the end": elf(3, 900_000, [(2, 950_000, 32)], {950_000: PIE}, 1_000_000),
     "a library, its table at the end": elf(3, 900_000, [(2, 5_000, 32)], {5_000: LIBRARY}, 1_000_000),
     "its table beyond the end": elf(3, 1 << 40, [], {}, 200_000),
+    "its table beyond every file": elf(3, 1 << 60, [(3, 0, 0)], {}, 200_000),
     "its table cut": elf(3, 999_990, [(3, 0, 0)], {}, 1_000_000),
     "its parts beyond the end": elf(3, 64, [(2, 1 << 40, 1 << 30)], {}, 200_000),
     "a header alone": elf(3, 64, [(3, 0, 0)], {}, 64),
