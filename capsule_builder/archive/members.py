@@ -26,7 +26,7 @@ BLOCK_SIZE = 1 << 20
 PACK_SIZE = 1 << 17
 """From this many tar bytes on, small entries may end a member."""
 
-COPY_SIZE = 1 << 14
+COPY_SIZE = 1 << 11
 """From this many bytes on, a stream that was deflated elsewhere becomes a member as it is."""
 
 DEFAULT_LEVEL = 6

@@ -6,7 +6,7 @@ import hashlib
 import struct
 import zlib
 
-LARGE, PACK, COPY = 1_048_576, 131_072, 16_384
+LARGE, PACK, COPY = 1_048_576, 131_072, 2_048
 
 
 def executable(data: bytes, named: bool) -> bool:
