@@ -113,7 +113,7 @@ def entry_points(data: bytes, distribution: str, label: str) -> list[EntryPoint]
     try:
         found = list(parse_entrypoints(data.decode("utf-8-sig")))
     except (configparser.Error, UnicodeDecodeError, AssertionError, AttributeError) as error:
-        reason = str(error).partition("\n")[0] or "a script must name module:attribute"
+        reason = shown(str(error).partition("\n")[0][:200]) or "a script must name module:attribute"
         message = f"{label}: entry_points.txt cannot be read: {reason}"
         raise refusal("entry-point", message, "Mend it in the project and build the wheel again.") from error
     problems: list[Problem] = []
@@ -121,11 +121,13 @@ def entry_points(data: bytes, distribution: str, label: str) -> list[EntryPoint]
     for name, module, attribute, _ in found:
         if complaint := _complaint(name, module, attribute, distribution):
             remedy = "Rename it in the project and build the wheel again."
-            problems.append(Problem("entry-point", f"{label}: {complaint}: {shown(name)} = {shown(module)}", remedy))
+            problems.append(
+                Problem("entry-point", f"{label}: {complaint}: {shown(name[:200])} = {shown(module[:200])}", remedy)
+            )
         point = EntryPoint(name, module, attribute)
         if result.setdefault(name, point) != point:
             remedy = "Mend it in the project and build the wheel again."
-            problems.append(Problem("entry-point", f"{label}: script is declared twice: {shown(name)}", remedy))
+            problems.append(Problem("entry-point", f"{label}: script is declared twice: {shown(name[:200])}", remedy))
     if problems:
         raise CapsuleError(problems)
     return list(result.values())

@@ -97,6 +97,8 @@ def split_options(line: str) -> tuple[str, list[tuple[str, str]]]:
     words = line.split(" ")
     start = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
     requirement, rest = " ".join(words[:start]).strip(), " ".join(words[start:])
+    if not rest:
+        return requirement, []
     parser, found = _Parser(add_help_option=False), list[tuple[str, str]]()
 
     def record(option: optparse.Option, _text: str, value: str | None, _parser: object) -> None:
