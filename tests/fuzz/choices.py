@@ -57,7 +57,7 @@ def edited(choices: Choices, data: bytes, tokens: Sequence[bytes] = (), most: in
 
 def _edit(choices: Choices, data: bytes, tokens: Sequence[bytes]) -> bytes:
     kind = choices.below(12)
-    at = choices.below(len(data) + 1)
+    at = len(data) if choices.once_in(16) else choices.below(len(data) + 1)
     end = min(len(data), at + choices.below(1 << choices.below(8)))
     before, span, after = data[:at], data[at:end], data[end:]
     if kind == 0:

@@ -219,7 +219,7 @@ PATTERN_TOKENS = (
 
 def patterns(data: bytes) -> bool:
     """Lines of patterns, and a path as the last line: the last pattern that names it decides, whatever is beside it."""
-    *lines, path = data[:4000].decode("utf-8", "surrogateescape").split("\n")
+    *lines, path = data[:1000].decode("utf-8", "surrogateescape").split("\n")
     found: bool | None = None
     with judging():
         together = Patterns(lines)

@@ -10,9 +10,11 @@ import io
 import os
 import posixpath
 import shlex
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from capsule_builder.archive.zip import ZipMember, ZipReader
 from capsule_builder.entries import Deflated, File
@@ -64,12 +66,13 @@ def zip_bytes(data: bytes) -> bool:
         law(len(opened.infolist()) == len(streamed), "who seeks and who streams find as many entries")
         starts = {found.header_offset: found for found in opened.infolist()}
         law(starts.keys() == streamed.keys(), "who seeks and who streams find the same entries")
-        by_data = {data_at: (found, plain) for found, (data_at, plain) in _paired(starts, streamed)}
+        by_data = {streamed[start].data: (found, streamed[start].content) for start, found in starts.items()}
         for member, plain in content:
             found, other = by_data[member.offset]
             _check_name(member, found)
             if plain is not None:
                 law(plain == opened.read(found) == other, f"everybody reads the same content: {member.name}")
+                law(streamed[found.header_offset].described, f"what follows it is its descriptor: {member.name}")
     return all(plain is not None for _, plain in content)
 
 
@@ -124,19 +127,20 @@ def _unicode_name(fields: bytes) -> str:
     return ""
 
 
-def _paired(
-    starts: dict[int, zipfile.ZipInfo], streamed: dict[int, tuple[int, bytes | None]]
-) -> Iterator[tuple[zipfile.ZipInfo, tuple[int, bytes | None]]]:
-    return ((found, streamed[start]) for start, found in starts.items())
+class Streamed(NamedTuple):
+    """Where the data of an entry begin; the content, None where it is damaged; whether its descriptor is true."""
+
+    data: int
+    content: bytes | None
+    described: bool
 
 
-def _streamed(data: bytes) -> dict[int, tuple[int, bytes | None]]:
-    """What a program finds that reads from the beginning: where each entry and its data begin, and its content.
+def _streamed(data: bytes) -> dict[int, Streamed]:
+    """What a program finds that reads from the beginning, by where each entry begins.
 
-    The content is None where it is damaged. A stored entry with a descriptor cannot be streamed: it is taken to end
-    where the next signature of a descriptor or a header is.
+    A stored entry with a descriptor cannot be streamed: it is taken to end where the next header is.
     """
-    found: dict[int, tuple[int, bytes | None]] = {}
+    found: dict[int, Streamed] = {}
     at = 0
     while data[at : at + 4] == b"PK\3\4":
         flags, method = (int.from_bytes(data[at + place : at + place + 2], "little") for place in (6, 8))
@@ -154,12 +158,21 @@ def _streamed(data: bytes) -> dict[int, tuple[int, bytes | None]]:
                 end = len(data) - len(inflate.unused_data)
         elif method == 0 and not flags & DESCRIPTOR:
             plain = data[start:end]
+        described = True
         if flags & DESCRIPTOR:
             marks = [data.find(mark, end) for mark in (b"PK\3\4", b"PK\1\2")]
-            end = min((mark for mark in marks if mark >= 0), default=len(data))
-        found[at] = start, plain
+            mark = min((mark for mark in marks if mark >= 0), default=len(data))
+            if plain is not None:
+                described = data[end:mark] in _descriptors(zlib.crc32(plain), end - start, len(plain))
+            end = mark
+        found[at] = Streamed(start, plain, described)
         at = end
     return found
+
+
+def _descriptors(*numbers: int) -> list[bytes]:
+    plain = [struct.pack(form, *numbers) for form in ("<3L", "<L2Q")]
+    return plain + [b"PK\7\x08" + form for form in plain]
 
 
 def _wide_size(fields: bytes, sizes: list[int]) -> int:
@@ -211,6 +224,8 @@ def _entry(choices: Choices) -> Entry:
         entry.method = 0
     elif form == 2:
         entry = described(choices.pick(("<4s3L", "<3L", "<4sL2Q", "<L2Q")), name=raw, data=entry.data)
+        if choices.once_in(6):
+            entry.descriptor = edited(choices, entry.descriptor)
     elif form == 3:
         entry.both = {"size": ONES, "deflated": ONES}
         entry.extra = wide(len(entry.data), len(entry.body()))
@@ -231,6 +246,8 @@ def _entry(choices: Choices) -> Entry:
         entry.stream = edited(choices, entry.body())
     if choices.once_in(16):
         entry.central["name"] = choices.pick((b"z", b"../z", raw + b"/"))
+    if choices.once_in(16):
+        entry.before = choices.pick(ZIP_TOKENS)
     if choices.once_in(16):
         entry.place = choices.below(200)
     entry.listed = not choices.once_in(24)
@@ -298,10 +315,8 @@ def _check_wheel(found: Wheel, files: dict[str, bytes]) -> bool:
     law({*files} <= {*stated, f"{INFO}/RECORD", f"{INFO}/RECORD.jws"}, "RECORD names every file")
     law(all(len(file.row.digest) >= 32 for file in found.package.files.values()), "every file that is kept has a hash")
     law((found.package.name, found.package.version) == ("foo", "1.0"), "it is the one that its file's name says")
-    taken = False
-    with judging():
+    with judging() as judgement:
         planned = plan(found.package, LAYOUT)
-        taken = True
         for entry in planned.entries(Patterns([])):
             law(isinstance(entry, File), "a wheel gives files")
             if not isinstance(entry, File):
@@ -314,7 +329,7 @@ def _check_wheel(found: Wheel, files: dict[str, bytes]) -> bool:
                 law(entry.pledged.sha256 in digests, f"what is pledged stands in RECORD: {entry.path!r}")
                 sound = hashlib.sha256(content).hexdigest() == entry.pledged.sha256
                 law(sound or _was_edited(content, stated), f"a pledge that is kept: {entry.path!r}")
-    return taken
+    return judgement.taken
 
 
 def _was_edited(content: bytes, stated: dict[str, list[str]]) -> bool:
@@ -345,8 +360,8 @@ def wheel_record(data: bytes) -> bool:
 
 def wheel_record_seeds() -> list[bytes]:
     """Rows of all sorts."""
-    hashed = [record.Row.of("a", b"x"), record.Row.of("b,c", b"y"), record.Row('"d"', "sha512", bytes(64))]
-    return [record.write([*hashed, record.Row("e")]), b""]
+    sha256, sha512 = _digest(b"x"), base64.urlsafe_b64encode(bytes(64)).decode().rstrip("=")
+    return [f'a,sha256={sha256},1\n"b,c",sha256={sha256},\n"""d""",sha512={sha512},64\ne,,\n'.encode(), b""]
 
 
 def entry_points(data: bytes) -> bool:
