@@ -53,6 +53,17 @@ def open_secret_key(path: str, environment: Mapping[str, str]) -> tuple[SecretKe
     )
 
 
+def check_not_key(output: str | None, key: str) -> None:
+    """Refuses an output that would take the place of the secret key, which nobody has a second time.
+
+    Raises:
+        CapsuleError: it would.
+    """
+    with contextlib.suppress(OSError):  # what is not there is not replaced
+        if output and os.path.samefile(output, key):
+            raise refusal("output-key", f"Output is the secret key itself: {shown(output)}", "Name another.")
+
+
 def read_password(environment: Mapping[str, str], prompt: str, again: str = "") -> tuple[bytes, list[Problem]]:
     """A password and warnings: the first line of the file that the environment names, or what is typed at a terminal.
 

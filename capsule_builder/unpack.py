@@ -37,6 +37,7 @@ class Staging:
 
     def __init__(self, path: str) -> None:
         path = os.path.abspath(path)
+        self._path = path
         place, self._name = os.path.split(path)
         _check_place(path)
         self._place = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -86,7 +87,7 @@ class Staging:
         except OSError as failed:
             if failed.errno not in _TAKEN:
                 raise
-            raise _exists(f"The place is taken ({failed.strerror})", self._name) from None
+            raise _exists(f"The place is taken ({failed.strerror})", self._path) from None
 
     def __enter__(self) -> Staging:
         return self

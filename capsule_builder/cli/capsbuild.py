@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     statements: list[Statement] = []
     with report.refusals("Cannot write the capsule") as problems:
         statements = _statements(arguments)
-        sign = _signer(arguments.sign, warnings) if arguments.sign else None
+        sign = _signer(arguments, warnings) if arguments.sign else None
         built = build(
             source_of(arguments),
             arguments.manifest,
@@ -130,13 +130,14 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
     return [*found, sbom(arguments.platform)] if arguments.sbom else found
 
 
-def _signer(key: str, warnings: list[Problem]) -> Signer:
+def _signer(arguments: argparse.Namespace, warnings: list[Problem]) -> Signer:
     """Opens the key, whose password may have to be typed, before anything is built."""
-    from capsule_builder.keys import open_secret_key
+    from capsule_builder.keys import check_not_key, open_secret_key
     from capsule_builder.minisign import Claim
     from capsule_builder.signing import sign_stream
 
-    secret, found = open_secret_key(key, os.environ)
+    check_not_key(arguments.output, arguments.sign)
+    secret, found = open_secret_key(arguments.sign, os.environ)
     warnings += found
     return lambda archive, *claim: sign_stream(archive, Claim(*claim), secret).format()
 

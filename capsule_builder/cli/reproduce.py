@@ -15,7 +15,7 @@ from capsule_builder.cli.progress import bar
 from capsule_builder.cli.statement import DAMAGED, SYSTEM, USAGE, UnusableError, check_place, failure, system
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.excerpts import Excerpt
-from capsule_builder.keys import open_secret_key
+from capsule_builder.keys import check_not_key, open_secret_key
 from capsule_builder.minisign import SecretKey
 from capsule_builder.output import NewFile, commit_together, undisturbed
 from capsule_builder.paths import shown
@@ -102,6 +102,7 @@ def _key(arguments: argparse.Namespace, warnings: list[Problem]) -> SecretKey | 
     for each in (place, f"{place}.minisig"):
         check_place(each, arguments.file)
     try:
+        check_not_key(place, arguments.sign)
         secret, found = open_secret_key(arguments.sign, os.environ)
     except CapsuleError as refused:
         raise UnusableError(refused.problems) from None

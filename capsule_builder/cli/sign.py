@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from capsule_builder.cli import report
 from capsule_builder.errors import Problem
-from capsule_builder.keys import PASSWORD_FILE, open_secret_key
+from capsule_builder.keys import PASSWORD_FILE, check_not_key, open_secret_key
 from capsule_builder.minisign import key_id_text
 from capsule_builder.paths import shown
 from capsule_builder.signing import Signed, sign_copy, sign_file
@@ -40,6 +40,7 @@ def _run(arguments: argparse.Namespace, archive: str) -> int:
     signed: Signed | None = None
     warnings: list[Problem] = []
     with report.refusals("Cannot sign the capsule") as problems:
+        check_not_key(arguments.output, arguments.key)
         secret, warnings = open_secret_key(arguments.key, os.environ)
         if arguments.output_dir:
             signed = sign_copy(archive, secret, arguments.output_dir, before_commit=report.finish)

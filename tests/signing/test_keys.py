@@ -15,7 +15,7 @@ import pytest
 from capsule_builder import keys as keys_module
 from capsule_builder.errors import CapsuleError
 from capsule_builder.minisign import PublicKey, SecretKeyFile, Signature, key_id_text
-from tests.capsbuild.command import ENVIRONMENT, Ran, capsbuild, snapshot, write
+from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot, write
 from tests.minisign.test_minisign import run_minisign
 from tests.signing.conftest import PASSWORD, QUICK, Keys
 from tests.signing.terminal import typing, without_a_terminal
@@ -138,6 +138,28 @@ def test_wrong_usage_ends_with_two(arguments: list[str], error: str, tmp_path: P
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("content", ["\n", "\r\n", "\nsecond\n"])
+def test_no_key_is_sealed_with_an_empty_password(tmp_path: Path, content: str) -> None:
+    """Which would be in the clear for all that tries."""
+    write(tmp_path, {"password": content})
+    (tmp_path / "password").chmod(0o600)
+    ran = capsbuild(
+        "keygen", "--output", tmp_path / "k", env={"CAPSULE_SIGN_PASSWORD_FILE": str(tmp_path / "password")}
+    )
+    assert ran == Ran(1, "", "ERROR: The new password is empty.\n  Choose one, or say --no-password.\n")
+    ran, _ = typing("keygen", "--output", tmp_path / "k", answers=[b"\n", b"\n"])
+    assert (ran.status, ran.err) == (1, "ERROR: The new password is empty.\n  Choose one, or say --no-password.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["password"]
+
+
+def test_a_link_in_the_place_of_a_key_is_refused_even_with_force(tmp_path: Path) -> None:
+    (tmp_path / "k.key").symlink_to("nowhere")
+    for force in ([], ["--force"]):
+        ran = capsbuild("keygen", "--output", tmp_path / "k", "--no-password", *force)
+        assert (ran.status, ran.err.startswith(f"ERROR: Output is a symbolic link: {tmp_path}/k.key\n")) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["k.key"]
+
+
 # Passwords
 
 
@@ -202,6 +224,7 @@ def test_the_password_is_the_first_line_of_its_file(capsule: Path, keys: Keys, c
     ("", "Password file is empty: {0}\n  Put the password into it."),
     ("a\0b\n", UNFIT),
     ("a" * 1024, UNFIT),
+    ("a" * 10_000_000, UNFIT),
 ])  # fmt: skip
 def test_a_password_file_that_has_none_is_refused(capsule: Path, keys: Keys, content: str | None, error: str) -> None:
     if content is None:
@@ -224,6 +247,23 @@ def test_the_longest_password_that_we_take_is_read_by_minisign(tmp_path: Path, c
 def test_a_key_without_a_password_asks_for_none(capsule: Path, keys: Keys) -> None:
     env = {"CAPSULE_SIGN_PASSWORD_FILE": "/absent"}
     assert without_a_terminal("sign", capsule, "--key", keys.clear, env=env).status == 0
+
+
+def test_a_password_may_come_through_a_fifo_and_waiting_for_it_can_be_stopped(capsule: Path, keys: Keys) -> None:
+    text = keys.password.read_bytes()
+    keys.password.unlink()
+    os.mkfifo(keys.password)
+    command = [*COMMAND, "sign", str(capsule), "--key", str(keys.sealed)]
+    with subprocess.Popen(command, env=ENVIRONMENT | keys.env, stderr=subprocess.PIPE) as waiting:
+        assert waiting.stderr
+        writer = os.open(keys.password, os.O_WRONLY)  # there when it is being read
+        waiting.send_signal(signal.SIGINT)
+        assert (waiting.wait(timeout=30), waiting.stderr.read()) == (130, b"ERROR: Stopped; nothing was written.\n")
+    os.close(writer)
+    assert os.listdir(capsule.parent) == ["app.tar.gz"]
+    with subprocess.Popen(command, env=ENVIRONMENT | keys.env, stdout=subprocess.DEVNULL) as fed:
+        keys.password.write_bytes(text)
+        assert fed.wait(timeout=30) == 0
 
 
 def test_a_key_may_come_through_a_pipe(capsule: Path, keys: Keys) -> None:

@@ -247,6 +247,24 @@ def test_a_place_where_no_signature_can_be_is_refused(capsule: Path, keys: Keys,
     assert snapshot(folder) == before
 
 
+def test_neither_the_capsule_nor_the_key_is_replaced_by_a_signature(app: Path, capsule: Path, keys: Keys) -> None:
+    before = snapshot(capsule.parent) | snapshot(keys.clear.parent)
+    link = keys.clear.parent / "link.key"
+    for output, key, error in (
+        (capsule, keys.clear, "ERROR: Output is the capsule itself: "),
+        (keys.clear, keys.clear, "ERROR: Output is the secret key itself: "),
+    ):
+        ran = capsbuild("sign", capsule, "--key", key, "--output", output, "--force")
+        assert (ran.status, ran.err.startswith(f"{error}{output}\n")) == (1, True)
+    ran = capsbuild("--from-dir", app, "--output", keys.clear, "--sign", keys.clear)
+    assert (ran.status, ran.err) == (1, f"ERROR: Output is the secret key itself: {keys.clear}\n  Name another.\n")
+    ran = capsbuild("reproduce", capsule, "--from-dir", app, "--sign", keys.clear, "--output", keys.clear)
+    assert (ran.status, ran.err) == (2, f"ERROR: Output is the secret key itself: {keys.clear}\n  Name another.\n")
+    assert snapshot(capsule.parent) | snapshot(keys.clear.parent) == before
+    os.link(keys.clear, link)
+    assert capsbuild("sign", capsule, "--key", keys.clear, "--output", link, "--force").status == 1
+
+
 # --sign
 
 
