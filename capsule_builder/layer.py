@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
-from capsule_builder.archive.members import COPY_SIZE, DEFAULT_LEVEL, Member, MemberWriter, deflated, zeros
+from capsule_builder.archive.effort import DEFAULT_LEVEL
+from capsule_builder.archive.members import COPY_SIZE, Member, MemberWriter, deflated, zeros
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Deflated, Entry, File, Pledge, Symlink, Whole
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -76,7 +77,7 @@ def write_layer(
     return writing.digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Note:
     """What a member has to say of an entry that ends in it; ``unread`` bytes have not been told of as progress."""
 
@@ -143,28 +144,40 @@ def write_entry(writer: MemberWriter, entry: Entry) -> None:
 
 def _write_file(writer: MemberWriter, entry: File, level: int, progress: Progress | None) -> None:
     content = entry.content
-    if isinstance(content, Deflated) and content.deflated_size >= COPY_SIZE and (read := content.at_once()):
+    read = content.at_once() if isinstance(content, Deflated) else None
+    if not isinstance(content, Deflated) or not read:
+        _write_pieces(writer, entry, progress)
+    elif content.deflated_size >= COPY_SIZE:
         writer.later(partial(_copied, entry, read, level), content.deflated_size + content.size)
     else:
-        _write_pieces(writer, entry, progress)
+        plain, kind, note = _looked_at(entry, read())
+        head, fill = tar.header(entry.path, kind, len(plain)), tar.padding(len(plain))
+        writer.begin(entry.path, len(head) + len(plain) + len(fill), len(plain))
+        writer.write(b"".join((head, plain, fill)))
+        writer.end(note)
 
 
 def _copied(entry: File, read: Callable[[], Whole], level: int) -> list[Member]:
     """The members of a file whose stream is copied: its header, the stream, its padding. On any thread."""
     whole = read()
-    plain, size = whole.plain, len(whole.plain)
+    plain, kind, note = _looked_at(entry, whole)
+    size = len(plain)
+    head = tar.header(entry.path, kind, size)
+    members = [deflated(head, level, [(0, size, entry.path)]), Member([whole.member], len(whole.member), size)]
+    if fill := -size % tar.BLOCK:
+        members.append(Member([zeros(fill, level)], len(zeros(fill, level)), fill))
+    members[-1].notes = [note]
+    return members
+
+
+def _looked_at(entry: File, whole: Whole) -> tuple[bytes | bytearray, contents.Kind, _Note]:
+    plain = whole.plain
     program = False
     if entry.executable is None:
         program = is_program(bytes(plain[:64]), lambda size, offset: bytes(plain[offset : offset + size]))
     kind = _kind(entry, program)
     line = Listed(entry.path, kind, hashlib.sha256(plain).hexdigest())
-    notes = [_Note(line, _named(entry, program), entry.pledged, size)]
-    head = tar.header(entry.path, kind, size)
-    members = [deflated(head, level, [(0, size, entry.path)]), Member([whole.member], len(whole.member), size)]
-    if fill := -size % tar.BLOCK:
-        members.append(Member([zeros(fill, level)], len(zeros(fill, level)), fill))
-    members[-1].notes = notes
-    return members
+    return plain, kind, _Note(line, _named(entry, program), entry.pledged, len(plain))
 
 
 def _write_pieces(writer: MemberWriter, entry: File, progress: Progress | None) -> None:

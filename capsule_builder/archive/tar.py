@@ -15,6 +15,11 @@ _TYPE: dict[str, bytes] = {"file": b"0", "executable": b"0", "symlink": b"2", "d
 _MODE = {"file": 0o644, "executable": 0o755, "symlink": 0o777, "dir": 0o755}
 _PAX_NAME = b"././@PaxHeader"
 
+_OWNERS = {mode: b"%07o\0" % mode + b"0000000\0" * 2 for mode in _MODE.values()}  # mode, uid, gid
+_TIME = b"%011o\0" % MTIME
+_MAGIC = b"ustar\00000" + bytes(64) + b"0000000\0" * 2  # magic, version, names of owner and group, device numbers
+_FIXED_SUM = sum(_TIME + _MAGIC) + 8 * 0x20  # the checksum itself counts as spaces
+
 
 def header(path: str, kind: Literal["file", "executable", "symlink", "dir"], size: int = 0, target: str = "") -> bytes:
     """The header blocks of one entry: ustar, preceded by a pax header where ustar cannot hold a name or the size.
@@ -69,17 +74,10 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _block(prefix: bytes, name: bytes, kind: bytes, mode: int, size: int, link: bytes) -> bytes:
-    block = bytearray(BLOCK)
-    block[0 : len(name)] = name
-    block[100:108] = b"%07o\0" % mode
-    block[108:124] = b"0000000\0" * 2  # uid, gid
-    block[124:136] = b"%011o\0" % size
-    block[136:148] = b"%011o\0" % MTIME
-    block[148:156] = b"        "
-    block[156:157] = kind
-    block[157 : 157 + len(link)] = link
-    block[257:265] = b"ustar\00000"
-    block[329:345] = b"0000000\0" * 2  # device numbers
-    block[345 : 345 + len(prefix)] = prefix
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    owner = _OWNERS.get(mode) or b"%07o\0" % mode + b"0000000\0" * 2
+    length = b"%011o\0" % size
+    total = _FIXED_SUM + sum(b"".join((name, owner, length, kind, link, prefix)))
+    return b"".join(
+        (name.ljust(100, b"\0"), owner, length, _TIME, b"%06o\0 " % total, kind, link.ljust(100, b"\0"), _MAGIC,
+         prefix.ljust(167, b"\0"))
+    )  # fmt: skip

@@ -276,4 +276,6 @@ def _sized(file: PackageFile) -> Row:
 
 def _moved(row: Row, path: str, layout: Layout) -> Row:
     """The row under the path by which a RECORD knows a file: relative to site-packages."""
-    return Row(posixpath.relpath(path, layout.site), row.algorithm, row.digest, row.size)
+    site = f"{layout.site}/"
+    relative = path[len(site) :] if path.startswith(site) else posixpath.relpath(path, layout.site)
+    return Row(relative, row.algorithm, row.digest, row.size)
