@@ -41,9 +41,7 @@ def run(argv: Sequence[str] | None, actions: Mapping[str, Callable[[Arguments], 
         arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments.verb not in actions:
             message = f"This program has no action {shown(arguments.verb)}"
-            remedy = (
-                "Builder and rules must be of one release, and the toolchain must name a program for it."
-            )
+            remedy = "Builder and rules must be of one release, and the toolchain must name a program for it."
             raise refusal("action-verb", message, remedy)
         actions[arguments.verb](arguments)
     except CapsuleError as error:

@@ -50,11 +50,17 @@ def shown(path: str) -> str:
     return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+PLAIN = re.compile(r"(?:[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,62}/)*[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,62}")
+"""Names as nearly all are, in which no problem can be."""
+
+
 def path_problem(path: str) -> Problem | None:
     """Why ``path`` cannot be the path of an entry, or None when it can.
 
     Bytes that are not UTF-8 are surrogates in it, as ``surrogateescape`` makes them.
     """
+    if PLAIN.fullmatch(path) and len(path) <= MAX_PATH_BYTES:
+        return None
     if UNDECODABLE.search(path):
         return Problem("name-encoding", f"Name is not UTF-8: {shown(path)}", "Rename the file, or exclude it.")
     if what := forbidden(path):

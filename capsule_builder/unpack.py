@@ -62,10 +62,10 @@ class Staging:
         generated = {
             METADATA_NAME: reader.metadata_bytes,
             CONTENTS_NAME: reader.listing.data,
-            INDEX_NAME: reader.index.data,
         }
         for name, data in generated.items():
             self._write_file(name, [data], 0o644)
+        self._write_file(INDEX_NAME, reader.index.text(), 0o644)
         for entry in reader.entries():
             if entry.first:
                 self._put(entry)

@@ -28,9 +28,14 @@ def named(label: str) -> Iterator[None]:
     try:
         yield
     except CapsuleError as error:
-        raise CapsuleError(
-            problem
-            if hasattr(problem, "line")
-            else dataclasses.replace(problem, message=f"{label}: {problem.message[:1].lower()}{problem.message[1:]}")
-            for problem in error.problems
-        ) from None
+        raise labelled(error, label) from None
+
+
+def labelled(error: CapsuleError, label: str) -> CapsuleError:
+    """The same refusal, as :func:`named` puts it."""
+    return CapsuleError(
+        problem
+        if hasattr(problem, "line")
+        else dataclasses.replace(problem, message=f"{label}: {problem.message[:1].lower()}{problem.message[1:]}")
+        for problem in error.problems
+    )

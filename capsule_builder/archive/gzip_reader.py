@@ -24,14 +24,15 @@ _OTHERS = {
 class Source:
     """The bytes of an archive, from its beginning to its end, each read once.
 
-    ``watch`` is told of everything that is read, in order.
+    ``watch`` is told of everything that is read, in order; ``position`` is that of the first byte.
     """
 
-    def __init__(self, file: BinaryIO, watch: Callable[[bytes], object] | None = None) -> None:
+    def __init__(self, file: BinaryIO, watch: Callable[[bytes], object] | None = None, position: int = 0) -> None:
         self._file = file
         self._watch = watch
-        self._back = b""
-        self.position = 0
+        self._ahead = b""
+        self._at = 0
+        self.position = position
         """The offset of the next byte that :meth:`take` gives."""
 
     def some(self, size: int) -> bytes:
@@ -40,11 +41,12 @@ class Source:
         Raises:
             OSError: the file cannot be read.
         """
-        data, self._back = self._back[:size], self._back[size:]
-        if not data:
-            data = self._file.read(size)
+        if self._at == len(self._ahead):
+            self._ahead, self._at = self._file.read(_READ), 0
             if self._watch:
-                self._watch(data)
+                self._watch(self._ahead)
+        data = self._ahead[self._at : self._at + size]
+        self._at += len(data)
         self.position += len(data)
         return data
 
@@ -55,16 +57,21 @@ class Source:
             CapsuleError: the archive ends before.
         """
         data = self.some(size)
-        while len(data) < size:
-            more = self.some(size - len(data))
-            if not more:
-                raise damaged("archive-truncated", f"It ends too early, after {self.position:,} bytes")
-            data += more
+        if len(data) < size:
+            pieces = [data]
+            left = size - len(data)
+            while left:
+                more = self.some(left)
+                if not more:
+                    raise damaged("archive-truncated", f"It ends too early, after {self.position:,} bytes")
+                pieces.append(more)
+                left -= len(more)
+            data = b"".join(pieces)
         return data
 
     def put_back(self, data: bytes) -> None:
         """Gives back the last bytes that were taken."""
-        self._back = data + self._back
+        self._ahead, self._at = data + self._ahead[self._at :], 0
         self.position -= len(data)
 
 

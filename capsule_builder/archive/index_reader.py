@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from capsule_builder import contents
-from capsule_builder.archive.damage import damaged
+from capsule_builder.archive.damage import beyond, damaged
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE
+from capsule_builder.archive.limits import MAX_ENTRIES, MAX_MEMBERS
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import COPY_SIZE
 from capsule_builder.archive.tar import BLOCK, header
@@ -17,19 +20,16 @@ from capsule_builder.contents import Listed, Nesting
 from capsule_builder.metadata import LayerFacts
 from capsule_builder.paths import forbidden, shown
 
-MAX_INDEX = 48 << 20
-"""The longest index that is read, in bytes."""
-
-_FIRST_LINE = b"# capsule-index v1\n"
+_FIRST_LINE = b"# capsule-index v1"
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
-_LAYER = re.compile(rb"# layer\t([^\t\n]+)\t([0-9a-f]{64})\t" + _NUMBER + rb"\n")
-_MEMBER = re.compile(rb"# member\t" + _NUMBER + rb"\t" + _NUMBER + rb"\n")
-_ENTRY = re.compile(_NUMBER + rb"\t" + _NUMBER + rb"\t([^\t\n]+)\n")
+_LAYER = re.compile(rb"# layer\t([^\t\n]+)\t([0-9a-f]{64})\t" + _NUMBER)
+_MEMBER = re.compile(rb"# member\t" + _NUMBER + rb"\t" + _NUMBER)
+_ENTRY = re.compile(_NUMBER + rb"\t" + _NUMBER + rb"\t([^\t\n]+)")
 _MAX_LINE = 4200
 _PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IndexMember:
     """A member of a fragment: its length in bytes, and that of what it inflates to."""
 
@@ -37,141 +37,204 @@ class IndexMember:
     plain_size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IndexEntry:
-    """An entry: where its first header block is in the inflated member, and the length of its content, in bytes."""
+    """An entry: where its first header block is in the inflated member, and the length of its content, in bytes.
+
+    ``number`` is that of its line in the listing, -1 when it has none: a directory that is empty in its layer alone.
+    """
 
     offset: int
     size: int
     path: str
+    number: int
 
 
-@dataclass(frozen=True, slots=True)
 class IndexLayer:
-    """A layer, and its part of the index, which is read anew each time."""
+    """A layer, and its part of the index, kept as numbers: some 20 bytes an entry."""
 
-    facts: LayerFacts
-    _data: bytes | bytearray
-    _start: int
-    _end: int
+    def __init__(self, name: str, digest: str, size: int, listing: Listing) -> None:
+        self.facts = LayerFacts(name, digest, 0, 0, size)
+        self._listing = listing
+        self._numbers = array("i")
+        self._offsets, self._sizes = array("Q"), array("Q")
+        self._unlisted: dict[int, str] = {}
+        self._member_sizes, self._plain_sizes, self._begun = array("Q"), array("Q"), array("I")
 
     def lines(self) -> Iterator[IndexMember | IndexEntry]:
         """The members in order, each before the entries that begin in it."""
-        return (parsed for _, parsed in _lines(self._data, self._start, self._end))
+        ends = [*self._begun[1:], len(self._numbers)]
+        for member, start, end in zip(self.members(), self._begun, ends, strict=True):
+            yield member
+            yield from self._entries(start, end)
 
     def members(self) -> Iterator[IndexMember]:
         """The members alone."""
-        return (line for line in self.lines() if isinstance(line, IndexMember))
+        return map(IndexMember, self._member_sizes, self._plain_sizes)
 
     def entries(self) -> Iterator[IndexEntry]:
         """The entries alone."""
-        return (line for line in self.lines() if isinstance(line, IndexEntry))
+        return self._entries(0, len(self._numbers))
+
+    def text(self) -> Iterator[bytes]:
+        """Its lines as they stand in the index."""
+        facts = self.facts
+        yield f"# layer\t{facts.name}\t{facts.digest}\t{facts.compressed_size}\n".encode()
+        for line in self.lines():
+            if isinstance(line, IndexMember):
+                yield b"# member\t%d\t%d\n" % (line.size, line.plain_size)
+            else:
+                yield f"{line.offset}\t{line.size}\t{line.path}\n".encode()
+
+    def _entries(self, start: int, end: int) -> Iterator[IndexEntry]:
+        for at in range(start, end):
+            number = self._numbers[at]
+            path = self._listing.path(number).decode() if number >= 0 else self._unlisted[at]
+            yield IndexEntry(self._offsets[at], self._sizes[at], path, number)
+
+    def _add_member(self, size: int, plain_size: int) -> None:
+        self._member_sizes.append(size)
+        self._plain_sizes.append(plain_size)
+        self._begun.append(len(self._numbers))
+
+    def _add_entry(self, offset: int, size: int, number: int, path: str) -> None:
+        if number < 0:
+            self._unlisted[len(self._numbers)] = path
+        self._numbers.append(number)
+        self._offsets.append(offset)
+        self._sizes.append(size)
 
 
-@dataclass(slots=True)
 class _Part:
     """What has been read of one layer."""
 
-    name: str
-    digest: str
-    size: int
-    start: int
-    members: int = 0  # the lengths of its members
-    begin: int = 0  # where in the tar of the layer the present member begins
-    end: int = 0  # where it ends
-    next: int = 0  # where in the tar the next entry must begin
-    total: int = 0
-    files: int = 0
-    last: str = ""
+    def __init__(self, layer: IndexLayer) -> None:
+        self.layer = layer
+        self.digest = hashlib.sha256(contents.LISTING_HEADER)
+        self.nesting = Nesting()
+        self.members = 0  # the lengths of its members
+        self.begin = 0  # where in the tar of the layer the present member begins
+        self.end = 0  # where it ends
+        self.next = 0  # where in the tar the next entry must begin
+        self.total = 0
+        self.files = 0
+        self.last = ""
+        self.hint = 0  # the number in the listing that the next entry is likely to have
 
 
 class Index:
-    """The layers of a capsule, as the index has them, found to agree with the listing.
+    """The layers of a capsule, as the index has them, found to agree with the listing; ``data`` comes in pieces.
 
     Raises:
         CapsuleError: it is not an index as the format has it, or not one of this listing.
     """
 
-    def __init__(self, data: bytes | bytearray, listing: Listing) -> None:
-        self.data = data
+    def __init__(self, data: Iterable[bytes | bytearray], listing: Listing) -> None:
         self.layers: list[IndexLayer] = []
-        if not data.startswith(_FIRST_LINE):
-            raise damaged("index-header", "Its index does not begin with '# capsule-index v1'")
         self._listing = listing
         self._seen = bytearray(len(listing))
-        part: _Part | None = None
-        nesting, digest, hint = Nesting(), hashlib.sha256(), 0
-        at = len(_FIRST_LINE)
-        while at < len(data):
-            end, line = _parse(data, at)
-            if isinstance(line, _Part):
-                self._close(part, digest.hexdigest(), at)
-                part, nesting, digest, hint = line, Nesting(), hashlib.sha256(contents.LISTING_HEADER), 0
-                part.start = end
-            elif part is None:
-                raise damaged("index-line", "Its index does not begin with a layer")
-            elif isinstance(line, IndexMember):
-                _add_member(part, line)
-            else:
-                entry, hint = self._listed(line, hint)
-                if entry.path <= part.last:
-                    raise damaged("index-order", f"Its layer {shown(part.name)} is out of order at {shown(entry.path)}")
-                digest.update(entry.line())
-                if parent := nesting.parent(entry):
-                    what = f"{shown(parent[0].path)}, with {shown(entry.path)} below it"
-                    raise damaged("index-nesting", f"Its index has an empty directory in a layer that is not: {what}")
-                _add_entry(part, line, entry)
-            at = end
-        self._close(part, digest.hexdigest(), at)
+        self._part: _Part | None = None
+        self._entries = self._members = 0
+        lines = _lines(data)
+        if next(lines, b"") != _FIRST_LINE:
+            raise damaged("index-header", "Its index does not begin with '# capsule-index v1'")
+        for line in lines:
+            self._line(line)
+        self._close()
         missing = self._seen.find(0)
         if missing >= 0:
             raise damaged("listing-missing", f"Its listing names what is in no layer: {shown(listing[missing].path)}")
 
-    def _listed(self, line: IndexEntry, hint: int) -> tuple[Listed, int]:
-        """What the listing says of an entry, and where the next one is likely to be."""
-        path = line.path.encode()
-        number = self._listing.find(path, hint)
+    def text(self) -> Iterator[bytes]:
+        """The index as it stands in the archive, in pieces."""
+        yield _FIRST_LINE + b"\n"
+        for layer in self.layers:
+            yield from layer.text()
+
+    def _line(self, line: bytes | bytearray) -> None:
+        part = self._part
+        try:
+            if match := _ENTRY.fullmatch(line):
+                offset, size, path = int(match[1]), int(match[2]), match[3].decode()
+                if part is None:
+                    raise damaged("index-line", "Its index does not begin with a layer")
+                self._entries += 1
+                if self._entries > MAX_ENTRIES:
+                    raise beyond("limit-entries", "Its layers", MAX_ENTRIES, "entries together")
+                self._entry(part, offset, size, path)
+                return
+            if match := _MEMBER.fullmatch(line):
+                if part is None:
+                    raise damaged("index-line", "Its index does not begin with a layer")
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise beyond("limit-members", "Its layers", MAX_MEMBERS, "members together")
+                _add_member(part, int(match[1]), int(match[2]))
+                return
+            if match := _LAYER.fullmatch(line):
+                name = match[1].decode()
+                if not forbidden(name):
+                    self._close()
+                    self._part = _Part(IndexLayer(name, match[2].decode(), int(match[3]), self._listing))
+                    return
+        except UnicodeDecodeError:
+            pass
+        raise damaged("index-line", f"A line of its index is none: {bytes(line[:100])!a}")
+
+    def _entry(self, part: _Part, offset: int, size: int, path: str) -> None:
+        name = path.encode()
+        number = self._listing.find(name, part.hint)
         if number >= 0:
             self._seen[number] = 1
-            return self._listing[number], number + 1
-        if line.size == 0 and self._listing.has_below(path):  # empty in its layer, and not in the capsule
-            return Listed(line.path, "dir"), hint
-        raise damaged("index-unlisted", f"Its index has what its listing has not: {shown(line.path)}")
+            entry = self._listing[number]
+            part.hint = number + 1
+        elif size == 0 and self._listing.has_below(name):  # empty in its layer, and not in the capsule
+            entry = Listed(path, "dir")
+        else:
+            raise damaged("index-unlisted", f"Its index has what its listing has not: {shown(path)}")
+        if path <= part.last:
+            name_of_layer = shown(part.layer.facts.name)
+            raise damaged("index-order", f"Its layer {name_of_layer} is out of order at {shown(path)}")
+        part.digest.update(entry.line())
+        if parent := part.nesting.parent(entry):
+            what = f"{shown(parent[0].path)}, with {shown(path)} below it"
+            raise damaged("index-nesting", f"Its index has an empty directory in a layer that is not: {what}")
+        if part.begin + offset != part.next or part.next >= part.end:
+            raise damaged("index-offset", f"Its index has a wrong place for {shown(path)}")
+        is_file = entry.kind in {"file", "executable"}
+        if size and not is_file:
+            raise damaged("index-size", f"Its index has a size for what is no file: {shown(path)}")
+        part.layer._add_entry(offset, size, number, path)
+        part.last = path
+        part.next += header_size(entry, size) + size + -size % BLOCK
+        part.files += is_file
+        part.total += size
 
-    def _close(self, part: _Part | None, digest: str, at: int) -> None:
+    def _close(self) -> None:
+        part = self._part
         if part is None:
             return
-        if part.members != part.size:
+        facts = part.layer.facts
+        if part.members != facts.compressed_size:
             raise damaged(
-                "index-fragment", f"The members and the fragment of its layer {shown(part.name)} differ in length"
+                "index-fragment", f"The members and the fragment of its layer {shown(facts.name)} differ in length"
             )
         if part.next != part.end:
-            raise damaged("index-offset", f"Its layer {shown(part.name)} does not end where its last entry does")
-        if part.digest != digest:
-            raise damaged("index-digest", f"Its layer {shown(part.name)} has another digest than its entries")
-        facts = LayerFacts(part.name, digest, part.files, part.total, part.size)
-        self.layers.append(IndexLayer(facts, self.data, part.start, at))
+            raise damaged("index-offset", f"Its layer {shown(facts.name)} does not end where its last entry does")
+        if part.digest.hexdigest() != facts.digest:
+            raise damaged("index-digest", f"Its layer {shown(facts.name)} has another digest than its entries")
+        part.layer.facts = dataclasses.replace(facts, files=part.files, total_size=part.total)
+        self.layers.append(part.layer)
 
 
-def _add_member(part: _Part, member: IndexMember) -> None:
+def _add_member(part: _Part, size: int, plain_size: int) -> None:
     # Nothing inflates to nothing but a stream that was copied, and those are long.
-    least = len(HEADER) + TRAILER_SIZE + (2 if member.plain_size else COPY_SIZE)
-    if member.size < least or (part.end == 0 and not member.plain_size):
-        raise damaged("index-member", f"Its layer {shown(part.name)} has a member that nothing makes")
-    part.members += member.size
-    part.begin, part.end = part.end, part.end + member.plain_size
-
-
-def _add_entry(part: _Part, line: IndexEntry, entry: Listed) -> None:
-    if part.begin + line.offset != part.next or part.next >= part.end:
-        raise damaged("index-offset", f"Its index has a wrong place for {shown(entry.path)}")
-    is_file = entry.kind in {"file", "executable"}
-    if line.size and not is_file:
-        raise damaged("index-size", f"Its index has a size for what is no file: {shown(entry.path)}")
-    part.last = entry.path
-    part.next += header_size(entry, line.size) + line.size + -line.size % BLOCK
-    part.files += is_file
-    part.total += line.size
+    least = len(HEADER) + TRAILER_SIZE + (2 if plain_size else COPY_SIZE)
+    if size < least or (part.end == 0 and not plain_size):
+        raise damaged("index-member", f"Its layer {shown(part.layer.facts.name)} has a member that nothing makes")
+    part.layer._add_member(size, plain_size)
+    part.members += size
+    part.begin, part.end = part.end, part.end + plain_size
 
 
 def header_size(entry: Listed, size: int) -> int:
@@ -181,26 +244,14 @@ def header_size(entry: Listed, size: int) -> int:
     return len(header(entry.path, entry.kind, size, entry.detail if entry.kind == "symlink" else ""))
 
 
-def _parse(data: bytes | bytearray, at: int) -> tuple[int, _Part | IndexMember | IndexEntry]:
-    """The line at ``at``, and where the next one begins."""
-    end = data.find(b"\n", at, at + _MAX_LINE) + 1
-    line = bytes(data[at:end]) if end else bytes(data[at : at + 100])
-    try:
-        if match := _ENTRY.fullmatch(line):
-            return end, IndexEntry(int(match[1]), int(match[2]), match[3].decode())
-        if match := _MEMBER.fullmatch(line):
-            return end, IndexMember(int(match[1]), int(match[2]))
-        if match := _LAYER.fullmatch(line):
-            name = match[1].decode()
-            if not forbidden(name):
-                return end, _Part(name, match[2].decode(), int(match[3]), end)
-    except UnicodeDecodeError:
-        pass
-    raise damaged("index-line", f"A line of its index is none: {line[:100]!a}")
-
-
-def _lines(data: bytes | bytearray, at: int, end: int) -> Iterator[tuple[int, IndexMember | IndexEntry]]:
-    while at < end:
-        at, line = _parse(data, at)
-        if not isinstance(line, _Part):
-            yield at, line
+def _lines(data: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+    """The lines of the index, without their ends."""
+    rest: bytes | bytearray = b""
+    for piece in data:
+        lines = (rest + piece if rest else piece).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > _MAX_LINE:
+            break
+        yield from lines
+    if rest:
+        raise damaged("index-line", f"A line of its index is none: {bytes(rest[:100])!a}")

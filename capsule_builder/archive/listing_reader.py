@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 
 from capsule_builder import contents
 from capsule_builder.archive.damage import beyond, damaged
+from capsule_builder.archive.limits import MAX_ENTRIES
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
 from capsule_builder.links import link_problem
-from capsule_builder.paths import path_problem, shown
+from capsule_builder.paths import MAX_PATH_BYTES, PLAIN, path_problem, shown
 
-MAX_LISTING = 48 << 20
-"""The longest listing that is read, in bytes: some 400,000 files."""
-
-MAX_ENTRIES = 1_000_000
-"""The most entries, and directories above them, together."""
-
+_MARK = ord("#")
+_PLAIN_FILE = re.compile(rb"([0-9a-f]{64}) ([ *])(" + PLAIN.pattern.encode() + rb")\n")
 _MAX_LINE = 9000  # two names of 4,096 bytes, and what is around them
 
 
@@ -37,6 +35,7 @@ class Listing:
         self.id = hashlib.sha256(data).hexdigest()
         self.files = 0
         self.depth = 0
+        self._view = memoryview(data)
         self._starts = array("I")
         self._read()
 
@@ -52,7 +51,11 @@ class Listing:
     def line(self, number: int) -> bytes:
         """The line of one entry, with its line end."""
         start = self._starts[number]
-        return bytes(self.data[start : self.data.index(b"\n", start) + 1])
+        return bytes(self._view[start : self.data.index(b"\n", start) + 1])
+
+    def path(self, number: int) -> bytes:
+        """The path of one entry."""
+        return self._path(self._starts[number])
 
     def find(self, path: bytes, hint: int = 0) -> int:
         """The number of the entry at ``path``, or -1; found at once when it is ``hint``."""
@@ -72,8 +75,10 @@ class Listing:
 
     def _path(self, start: int) -> bytes:
         """The path in the line at ``start``."""
-        line = bytes(self.data[start : self.data.index(b"\n", start)])
-        return line.split(b"\t", 2)[1] if line.startswith(b"#") else line[66:]
+        end = self.data.index(b"\n", start)
+        if self.data[start] != _MARK:
+            return bytes(self._view[start + 66 : end])
+        return bytes(self._view[start:end]).split(b"\t", 2)[1]
 
     def _read(self) -> None:
         data, at, count = self.data, len(contents.LISTING_HEADER), 0
@@ -84,7 +89,7 @@ class Listing:
             end = data.find(b"\n", at, at + _MAX_LINE) + 1
             if not end:
                 raise damaged("listing-line", f"Line {len(self) + 2:,} of its listing has no end, or is too long")
-            entry = _entry(bytes(data[at:end]), len(self) + 2)
+            entry = _entry(bytes(self._view[at:end]), len(self) + 2)
             if entry.path <= last:
                 raise damaged("listing-order", f"Its listing is out of order at {shown(entry.path)}")
             if parent := nesting.parent(entry):
@@ -114,6 +119,8 @@ def _shared(path: str, last: str) -> int:
 
 def _entry(line: bytes, number: int) -> Listed:
     try:
+        if len(line) <= MAX_PATH_BYTES and (match := _PLAIN_FILE.fullmatch(line)):
+            return Listed(match[3].decode(), "executable" if match[2] == b"*" else "file", match[1].decode())
         entry = contents.parse_line(line)
     except UnicodeDecodeError:
         raise damaged("listing-encoding", f"Line {number:,} of its listing is not UTF-8") from None

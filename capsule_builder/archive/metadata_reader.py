@@ -14,9 +14,6 @@ from capsule_builder.archive.members import MAX_LEVEL
 from capsule_builder.metadata import FORMAT_VERSION, LayerFacts, short_id
 from capsule_builder.paths import forbidden
 
-MAX_METADATA = 4 << 20
-"""The longest metadata that are read, in bytes: some 10,000 layers."""
-
 _MAX_TEXT = 4096
 _MAX_DIGITS = 18
 _KEYS = [

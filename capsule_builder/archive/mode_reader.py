@@ -36,8 +36,11 @@ class ModeReader:
         self._part = bytearray()
         self._whole: BinaryIO | None = None
 
-    def feed(self, piece: bytes) -> None:
-        """Takes the next piece of the file."""
+    def feed(self, piece: bytes | bytearray, *, last: bool = False) -> None:
+        """Takes the next piece of the file; the first may be the ``last`` one too."""
+        if last and not self._size:
+            self._answer = is_program(bytes(piece[:_HEAD]), lambda size, at: bytes(piece[at : at + size]))
+            return
         start, self._size = self._size, self._size + len(piece)
         if self._answer is not None:
             return

@@ -5,7 +5,6 @@ Memory stays below 256 MiB whatever comes, time is linear in the archive and in 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -15,19 +14,20 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from capsule_builder.archive.ahead import Ahead
-from capsule_builder.archive.damage import beyond, damaged, named
+from capsule_builder.archive.damage import beyond, damaged, labelled, named
 from capsule_builder.archive.gzip_reader import Source, read_member
-from capsule_builder.archive.index_reader import MAX_INDEX, Index, IndexEntry, IndexLayer
+from capsule_builder.archive.index_reader import Index, IndexEntry, IndexLayer
+from capsule_builder.archive.inflating import Inflating
+from capsule_builder.archive.limits import MAX_INDEX, MAX_LISTING, MAX_METADATA
 from capsule_builder.archive.link_reader import Walker
-from capsule_builder.archive.listing_reader import MAX_LISTING, Listing
+from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import BLOCK_SIZE, TAIL
-from capsule_builder.archive.metadata_reader import MAX_METADATA, check_claims, read_metadata
+from capsule_builder.archive.metadata_reader import check_claims, read_metadata
 from capsule_builder.archive.mode_reader import ModeReader
 from capsule_builder.archive.tar import BLOCK, header, padding
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.contents import Kind, Listed
-from capsule_builder.errors import refusal
+from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.manifest import Manifest, load
 from capsule_builder.manifest.encoding import MAX_BYTES
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME, shown
@@ -58,10 +58,10 @@ class ReadEntry:
     layer: str
     target: str
     first: bool
-    _content: Iterator[bytes] = field(repr=False)
+    _content: Iterator[bytes | bytearray] = field(repr=False)
 
-    def chunks(self) -> Iterator[bytes]:
-        """The content of a file, in pieces of at most 1 MiB; only at their end is it known to be the listed one.
+    def chunks(self) -> Iterator[bytes | bytearray]:
+        """The content of a file, in pieces; only at their end is it known to be the listed one.
 
         Raises:
             CapsuleError: it is damaged, or not what the listing says.
@@ -85,14 +85,13 @@ class CapsuleReader:
         self._label = label
         self._source = Source(file, watch)
         self._manifest: Manifest | None = None
-        self._ahead: Ahead | None = None
+        self._ahead: Inflating | None = None
         self._entries: Iterator[ReadEntry] | None = None
         with named(label):
             self.metadata_bytes = bytes(self._head_file(METADATA_NAME, "metadata", MAX_METADATA, "limit-metadata"))
             self.metadata: dict[str, Any] = read_metadata(self.metadata_bytes)
             self.listing = Listing(self._head_file(CONTENTS_NAME, "listing", MAX_LISTING, "limit-listing"))
-            index = self._head_file(INDEX_NAME, "index", MAX_INDEX, "limit-index")
-            self.index = Index(index, self.listing)
+            self.index = Index(self._head_pieces(INDEX_NAME, "index", MAX_INDEX, "limit-index"), self.listing)
             facts = [layer.facts for layer in self.index.layers]
             check_claims(self.metadata, self.listing.id, self.listing.files, facts)
             self._check_manifest_is_listed()
@@ -148,6 +147,13 @@ class CapsuleReader:
         self.close()
 
     def _head_file(self, name: str, what: str, limit: int, code: str) -> bytearray:
+        """One of the three files of the head, at once."""
+        data = bytearray()
+        for piece in self._head_pieces(name, what, limit, code):
+            data += piece
+        return data
+
+    def _head_pieces(self, name: str, what: str, limit: int, code: str) -> Iterator[bytearray]:
         """One of the three files of the head, in members of its own, which have no index."""
         tar = bytearray().join(read_member(self._source, None, BLOCK_SIZE))
         size_field = bytes(tar[124:136])
@@ -157,20 +163,23 @@ class CapsuleReader:
         if size > limit:
             raise beyond(code, f"Its {what}", limit, "bytes")
         fill = padding(size)
-        whole = BLOCK + size + len(fill)
-        while len(tar) < whole and len(tar) % BLOCK_SIZE == 0:
-            before = len(tar)
-            for piece in read_member(self._source, None, BLOCK_SIZE):
-                tar += piece
-            if len(tar) == before:
-                break
-        if len(tar) != whole:
-            raise damaged("head-members", f"The members of its {what} end elsewhere than they should")
-        if tar[BLOCK + size :] != fill:
-            raise damaged("tar-padding", f"After the content of {name} there are bytes that belong to nothing")
-        del tar[BLOCK + size :]
-        del tar[:BLOCK]
-        return tar
+        left = BLOCK + size + len(fill)  # of the tar, from where the present member begins
+        content = size
+        member, start = tar, BLOCK
+        while True:
+            if len(member) > left or (len(member) < left and len(member) % BLOCK_SIZE) or not member:
+                raise damaged("head-members", f"The members of its {what} end elsewhere than they should")
+            left -= len(member)
+            piece = member[start : start + content]
+            rest = member[start + len(piece) :]
+            if rest.strip(b"\0"):
+                raise damaged("tar-padding", f"After the content of {name} there are bytes that belong to nothing")
+            content -= len(piece)
+            if piece:
+                yield piece
+            if not left:
+                return
+            member, start = bytearray().join(read_member(self._source, None, BLOCK_SIZE)), 0
 
     def _check_manifest_is_listed(self) -> None:
         number = self.listing.find(MANIFEST_NAME.encode())
@@ -184,18 +193,18 @@ class CapsuleReader:
 
     def _read_entries(self) -> Iterator[ReadEntry]:
         seen = bytearray(len(self.listing))
-        self._ahead = Ahead(self._inflated())
+        self._ahead = Inflating(self._source, (member for layer in self.index.layers for member in layer.members()))
         tar = Tar(self._ahead)
         for layer in self.index.layers:
-            hint = 0
             for line in layer.entries():
-                number = self.listing.find(line.path.encode(), hint)
-                listed = Listed(line.path, "dir")
-                first = True
-                if number >= 0:
-                    listed, first, hint = self.listing[number], not seen[number], number + 1
-                    seen[number] = 1
-                entry = self._entry(tar, layer, line, listed, first)
+                listed, first = Listed(line.path, "dir"), True
+                if line.number >= 0:
+                    listed, first = self.listing[line.number], not seen[line.number]
+                    seen[line.number] = 1
+                try:
+                    entry = self._entry(tar, layer, line, listed, first)
+                except CapsuleError as error:
+                    raise labelled(error, self._label) from None
                 yield entry
                 for _ in entry.chunks():
                     pass
@@ -203,35 +212,34 @@ class CapsuleReader:
             if tar.some(1):
                 raise damaged("tar-trailing", "Its members hold more than its index says")
 
-    def _inflated(self) -> Iterator[bytes]:
-        for layer in self.index.layers:
-            for member in layer.members():
-                yield from read_member(self._source, member.size, member.plain_size)
-
     def _entry(self, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed, first: bool) -> ReadEntry:
         """Takes the header of the next entry, which must be the one that the listing and the index call for."""
         target = listed.detail if listed.kind == "symlink" else ""
-        with named(self._label):
-            tar.header(header(listed.path, listed.kind, line.size, target), listed.path)
+        tar.header(header(listed.path, listed.kind, line.size, target), listed.path)
         is_file = listed.kind in {"file", "executable"}
         content = self._content(tar, line, listed) if is_file else iter(())
         return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, first, content)
 
-    def _content(self, tar: Tar, line: IndexEntry, listed: Listed) -> Iterator[bytes]:
-        with named(self._label), contextlib.closing(ModeReader()) as mode:
-            digest, manifest = hashlib.sha256(), bytearray()
+    def _content(self, tar: Tar, line: IndexEntry, listed: Listed) -> Iterator[bytes | bytearray]:
+        digest, manifest = hashlib.sha256(), bytearray()
+        mode = ModeReader()
+        try:
             for piece in tar.content(line.size, line.path):
                 digest.update(piece)
-                mode.feed(piece)
+                mode.feed(piece, last=len(piece) == line.size)
                 if line.path == MANIFEST_NAME and len(manifest) <= MAX_BYTES:
                     manifest += piece
                 yield piece
             if digest.hexdigest() != listed.detail:
                 raise damaged("content-hash", f"Not what the listing says: {shown(line.path)}")
-            if mode.executable() and listed.kind != "executable":
+            if listed.kind != "executable" and mode.executable():
                 raise damaged("mode-content", f"A program that is listed as a file like others: {shown(line.path)}")
             if line.path == MANIFEST_NAME and self._manifest is None:
                 self._manifest, _ = load(bytes(manifest), f"{self._label}/{MANIFEST_NAME}")
+        except CapsuleError as error:
+            raise labelled(error, self._label) from None
+        finally:
+            mode.close()
 
     def _check_manifest(self, manifest: Manifest) -> None:
         said = {key: self.metadata[key] for key in ("name", "version", "entrypoint")}

@@ -29,23 +29,26 @@ _FOREIGN = {
 class Tar:
     """The bytes of a tar, out of the pieces that its members inflate to."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes | bytearray]) -> None:
         self._pieces = iter(pieces)
-        self._piece = b""
+        self._piece: bytes | bytearray = b""
         self._at = 0
 
-    def some(self, size: int) -> bytes:
+    def some(self, size: int) -> bytes | bytearray:
         """At least one and at most ``size`` bytes; empty at the end."""
         while self._at == len(self._piece):
             piece = next(self._pieces, None)
             if piece is None:
                 return b""
             self._piece, self._at = piece, 0
+        if self._at == 0 and len(self._piece) <= size:
+            data, self._piece = self._piece, b""
+            return data
         data = self._piece[self._at : self._at + size]
         self._at += len(data)
         return data
 
-    def take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes | bytearray:
         """Exactly ``size`` bytes.
 
         Raises:
@@ -63,10 +66,10 @@ class Tar:
         """Takes the header of the entry at ``path``, which must be ``expected``, with its pax header if it has one."""
         found = self.take(len(expected))
         if found != expected:
-            code, what = _difference(found, expected)
+            code, what = _difference(bytes(found), expected)
             raise damaged(code, f"The tar header of {shown(path)} {what}")
 
-    def content(self, size: int, path: str) -> Iterator[bytes]:
+    def content(self, size: int, path: str) -> Iterator[bytes | bytearray]:
         """The content of an entry, in pieces; its padding is taken and checked with the last one."""
         left = size
         while left:

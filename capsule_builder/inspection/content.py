@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from capsule_builder.archive.damage import beyond, named
 from capsule_builder.archive.index_reader import IndexEntry, IndexLayer
-from capsule_builder.archive.listing_reader import MAX_LISTING, Listing
+from capsule_builder.archive.limits import MAX_LISTING
+from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry, open_archive
 from capsule_builder.contents import Kind
 from capsule_builder.errors import CapsuleError

@@ -131,7 +131,7 @@ def index(data: bytes) -> bool:
     listed = Listing(second.listing([entry for layer in layers for entry in layer]))
     found: Index | None = None
     with judging():
-        found = Index(text, listed)
+        found = Index([text], listed)
     if found is None:
         return False
     _check_index(text, found, listed)
