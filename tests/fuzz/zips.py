@@ -62,7 +62,11 @@ def zip_bytes(data: bytes) -> bool:
     _check_names([member.name for member, _ in content])
     streamed = _streamed(data)
     law(len(streamed) >= len(content), "who streams finds as many entries")
-    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+    try:
+        sought = zipfile.ZipFile(io.BytesIO(data))
+    except NotImplementedError:  # of a version that nobody knows yet
+        return False
+    with sought as opened:
         law(len(opened.infolist()) == len(streamed), "who seeks and who streams find as many entries")
         starts = {found.header_offset: found for found in opened.infolist()}
         law(starts.keys() == streamed.keys(), "who seeks and who streams find the same entries")
