@@ -14,11 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capsule_builder import open_files
-from capsule_builder.archive.members import default_jobs
+from capsule_builder.archive.effort import default_jobs
 from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
-from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
 from capsule_builder.params import Arguments, parse
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
@@ -41,9 +41,7 @@ def run(argv: Sequence[str] | None, actions: Mapping[str, Callable[[Arguments], 
         arguments = parse(sys.argv[1:] if argv is None else argv)
         if arguments.verb not in actions:
             message = f"This program has no action {shown(arguments.verb)}"
-            remedy = (
-                "Builder and rules must be of one release, and the toolchain must name a program for it."
-            )
+            remedy = "Builder and rules must be of one release, and the toolchain must name a program for it."
             raise refusal("action-verb", message, remedy)
         actions[arguments.verb](arguments)
     except CapsuleError as error:
@@ -190,7 +188,7 @@ def _assemble(arguments: Arguments) -> None:
         )
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)
-    _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
+    _write(arguments.one("--file-name"), f"{archive_name(manifest.name, merged.id)}\n".encode())
 
 
 def _facts(arguments: Arguments) -> BuildFacts:

@@ -38,6 +38,11 @@ def short_id(capsule_id: str) -> str:
     return capsule_id[:12]
 
 
+def archive_name(name: str, capsule_id: str) -> str:
+    """The file name of a capsule: ``capsule-<name>-<short id>.tar.gz``."""
+    return f"capsule-{name}-{short_id(capsule_id)}.tar.gz"
+
+
 def encode(
     *,
     capsule_id: str,

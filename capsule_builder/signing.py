@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from capsule_builder import minisign
 from capsule_builder.archive.reader import CapsuleReader, open_archive
-from capsule_builder.capsule import archive_name
 from capsule_builder.errors import refusal
 from capsule_builder.file_name import check_file_name
+from capsule_builder.metadata import archive_name
 from capsule_builder.minisign import Claim, SecretKey, Signature
 from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
 from capsule_builder.paths import shown

@@ -29,6 +29,10 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEX = frozenset("0123456789abcdef")
 
 
+class Lost(Exception):
+    """Something that was in the cache is not there any more: the build has to do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A blob that is there: its ``key`` (64 hex digits), how many ``size`` bytes of a fragment it has, and its seal.
@@ -115,6 +119,13 @@ class Store:
     def find(self, key: str) -> tuple[Blob, bytes] | None:
         """The blob ``key`` and its part of the index, when it is there and sound to the last bit."""
         return self._sound(key)
+
+    def is_sealed(self, blob: Blob) -> bool:
+        """Whether a blob that was sealed in this boot is as it was."""
+        try:
+            return _seal_of(os.stat(blob.key, dir_fd=self.blobs, follow_symlinks=False)) == blob.seal
+        except OSError:
+            return False
 
     def open(self, blob: Blob, boot: str) -> BinaryIO | None:
         """The file of a blob that was sealed in ``boot``, at its beginning; None when it is not there, or not sound."""
@@ -261,7 +272,10 @@ def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _seal(fd: int) -> str:
-    status = os.fstat(fd)
+    return _seal_of(os.fstat(fd))
+
+
+def _seal_of(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
@@ -44,12 +44,13 @@ class DirectoryTree(Tree):
     """What a directory holds; nothing is held open between two files.
 
     ``states`` has a line for each file, as ``watch`` makes it, in no order; None when nobody watches. Files that are
-    ``known`` are not opened until they are read.
+    ``known`` are not opened until they are read; ``learned`` is for whoever reads one, as :class:`OpenFile` says.
     """
 
     watch: Watch | None = None
     states: list[str] = field(default_factory=list)
     known: dict[str, KnownFile] = field(default_factory=dict)
+    learned: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[OpenFile | KnownFile]:
@@ -69,7 +70,7 @@ class DirectoryTree(Tree):
         finally:
             os.close(top)
         try:
-            yield file
+            yield replace(file, learned=self.learned) if self.watch else file
         finally:
             os.close(file.fd)
 
