@@ -106,6 +106,10 @@ def build(
         with Store(cache) as store:
             built = _through_cache(job, store)
             trouble = store.trouble
+            if store.written:
+                from capsule_builder.cache.prune import prune_after
+
+                prune_after(store)
     except Unusable as unusable:
         built, trouble = job(None), unusable
     return replace(built, warnings=(*built.warnings, trouble.problem)) if trouble else built

@@ -49,6 +49,7 @@ class Store:
     """The cache in ``directory``, shared with every other build that uses it; see :mod:`~capsule_builder.cache.place`.
 
     While it is open nothing is pruned. Once something could not be written, nothing more is, and ``trouble`` says why.
+    ``written`` are the bytes of new blobs.
 
     Raises:
         Unusable: there is no such thing here.
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.trouble: Unusable | None = None
+        self.written = 0
         self._names = itertools.count()
         self._open = contextlib.ExitStack()
         self.room = open_room(directory, make=True)
@@ -120,6 +122,11 @@ class Store:
         """The blob ``key`` and its part of the index, when it is there and sound to the last bit."""
         return self._sound(key)
 
+    def touch(self, key: str) -> None:
+        """Notes that a blob which no record names was of use; its seal is broken by that."""
+        with contextlib.suppress(OSError):
+            os.utime(key, dir_fd=self.blobs, follow_symlinks=False)
+
     def is_sealed(self, blob: Blob) -> bool:
         """Whether a blob that was sealed in this boot is as it was."""
         try:
@@ -154,32 +161,41 @@ class Store:
         except OSError:
             return None
         with os.fdopen(fd, "rb", buffering=0) as file:
-            try:
-                seal = _seal(fd)
-                size = os.fstat(fd).st_size
-                foot = os.pread(fd, _FOOT.size, max(0, size - _FOOT.size))
-                if len(foot) == _FOOT.size:
-                    data_size, index_size, digest, mark = _FOOT.unpack(foot)
-                    whole = mark == _MARK and data_size + index_size + _FOOT.size == size
-                    if whole and _digest(file, data_size + index_size) == digest:
-                        return Blob(key, data_size, seal), os.pread(fd, index_size, data_size)
-            except OSError:  # of a disk that cannot be read
-                pass
-        with contextlib.suppress(OSError):
-            os.unlink(key, dir_fd=self.blobs)
-        return None
+            found = _checked(key, file)
+        if not found:
+            with contextlib.suppress(OSError):
+                os.unlink(key, dir_fd=self.blobs)
+        return found
+
+    @staticmethod
+    def is_sound(name: str, place: int, kind: str) -> bool:
+        """Whether the blob or the record ``name`` in the directory ``place`` is what it was, to the last bit."""
+        if kind == RECORDS:
+            return Store.read(name, place) is not None
+        try:
+            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb", buffering=0) as file:
+                return _checked(name, file) is not None
+        except OSError:
+            return False
 
     def load(self, name: str) -> bytes | None:
         """What the record ``name`` (64 hex digits) holds; None when there is none, or it is damaged."""
+        data = self.read(name, self.records)
+        if data is not None:
+            with contextlib.suppress(OSError):
+                os.utime(name, dir_fd=self.records)  # it was of use
+        return data
+
+    @staticmethod
+    def read(name: str, place: int) -> bytes | None:
+        """What the record ``name`` in the directory ``place`` holds; None when there is none, or it is damaged."""
         try:
-            with os.fdopen(os.open(name, _READ, dir_fd=self.records), "rb") as file:
+            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb") as file:
                 data = file.read()
         except OSError:
             return None
         if data[:32] != hashlib.sha256(memoryview(data)[32:]).digest():
             return None
-        with contextlib.suppress(OSError):
-            os.utime(name, dir_fd=self.records)  # it was of use
         return data[32:]
 
     def save(self, name: str, pieces: Iterable[bytes]) -> None:
@@ -232,6 +248,7 @@ class NewBlob:
         seal = _seal(self._fd)
         os.close(self._fd)
         self._fd = -1
+        self._store.written += self.size
         return Blob(key, self.size, seal)
 
     def file(self) -> int:
@@ -245,6 +262,23 @@ class NewBlob:
             self._fd = -1
             with contextlib.suppress(OSError):
                 os.unlink(self._name, dir_fd=self._store.blobs)
+
+
+def _checked(key: str, file: BinaryIO) -> tuple[Blob, bytes] | None:
+    """The blob in ``file``, and its part of the index, if all of it is what it was."""
+    try:
+        seal = _seal(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        foot = os.pread(file.fileno(), _FOOT.size, max(0, size - _FOOT.size))
+        if len(foot) != _FOOT.size:
+            return None
+        data_size, index_size, digest, mark = _FOOT.unpack(foot)
+        whole = mark == _MARK and data_size + index_size + _FOOT.size == size
+        if whole and _digest(file, data_size + index_size) == digest:
+            return Blob(key, data_size, seal), os.pread(file.fileno(), index_size, data_size)
+    except OSError:  # of a disk that cannot be read
+        pass
+    return None
 
 
 def is_key(name: str) -> bool:

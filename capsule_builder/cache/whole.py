@@ -27,6 +27,7 @@ def write_whole(
     """
     store = memory.store
     key = hashlib.sha256(memory.maker + repr((layer.name, layer.about, layer.verified, level)).encode()).hexdigest()
+    store.touch(key)
     if found := store.find(key):
         blob, kept = found
         (length,) = _LENGTH.unpack_from(kept)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from capsule_builder import __version__
 from capsule_builder.build import Built, Signer, build
+from capsule_builder.cache.place import default_directory
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
 from capsule_builder.cli.progress import bar
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 other commands:
+  capsbuild cache info|prune   tell what is remembered of earlier builds, and forget it
   capsbuild anchors DIR        list every byte that ties a tree to the place where it lies
   capsbuild requirements ...   tell whether an environment is all that requirements files ask for
   capsbuild sign FILE ...      sign a capsule that was built
@@ -49,6 +51,7 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 
 _COMMANDS = (
     "anchors",
+    "cache",
     "diff",
     "inspect",
     "keygen",
@@ -97,6 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
             statements=statements,
             progress=None if arguments.quiet else bar,
             before_commit=report.finish,
+            cache=None if arguments.no_cache else arguments.cache_dir or default_directory(os.environ),
         )
     report.finish()
     warnings += built.warnings if built else ()
@@ -205,6 +209,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sbom", action="store_true", help="write what is in it (CycloneDX), into a .cdx.json beside it"
     )
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        type=some,
+        help="what remembers earlier builds (default: rules_capsule in $XDG_CACHE_HOME or ~/.cache)",
+    )
+    cache.add_argument("--no-cache", action="store_true", help="remember nothing; the archive is the same")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     return parser
