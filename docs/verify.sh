@@ -1,7 +1,7 @@
 #!/bin/sh
 # Verifies a capsule with tar, gzip, sha256sum and minisign alone: sh verify.sh FILE [PUBLIC_KEY [DIRECTORY]]
 #
-# PUBLIC_KEY is a minisign public key file; without one the signature is not checked ("" if only DIRECTORY is wanted).
+# PUBLIC_KEY is a minisign public key file; without one the signature is not checked (- if only DIRECTORY is wanted).
 # With DIRECTORY, which must not exist, the capsule is left there. Prints the ID.
 # Exit status: 0 everything holds; 2 wrong usage; 3 cannot be read; 4 not a capsule, or damaged; 5 no signature;
 # 6 wrong signature. GNU tar and coreutils, or busybox.
@@ -17,8 +17,8 @@ place() { # so that no name is taken for an option or for a host
     case $1 in '' | /*) echo "$1" ;; *) echo "./$1" ;; esac
 }
 
-[ $# -ge 1 ] && [ $# -le 3 ] || refuse 2 "usage: verify.sh FILE [PUBLIC_KEY [DIRECTORY]]"
-file=$(place "$1") key=${2:-} keep=$(place "${3:-}")
+[ $# -ge 1 ] && [ $# -le 3 ] && [ -n "${2-x}" ] && [ -n "${3-x}" ] || refuse 2 "usage: verify.sh FILE [PUBLIC_KEY [DIRECTORY]]"
+file=$(place "$1") key=${2:--} keep=$(place "${3:-}")
 [ -f "$file" ] && [ -r "$file" ] || refuse 3 "cannot read $1"
 [ ! -e "$keep" ] && [ ! -L "$keep" ] || refuse 2 "exists already: $3"
 work=$(mktemp -d "${keep:-$(place "${TMPDIR:-/tmp}")/capsule}.XXXXXX") || refuse 3 "cannot make a directory"
@@ -28,7 +28,7 @@ trap 'exit 130' HUP INT TERM
 umask 022
 
 comment=
-if [ -n "$key" ]; then
+if [ "$key" != - ]; then
     [ -r "$key" ] || refuse 3 "cannot read $key"
     command -v minisign >/dev/null || refuse 3 "minisign is needed"
     [ -f "$file.minisig" ] || refuse 5 "no signature: $file.minisig"

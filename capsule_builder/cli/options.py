@@ -127,7 +127,7 @@ def python_of(arguments: argparse.Namespace) -> PythonOptions:
 
 
 def some(text: str) -> str:
-    """A text that is not empty, for argparse."""
+    """A text that is not empty, for argparse: an empty one is a variable that somebody forgot to set."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
     return text

@@ -227,6 +227,13 @@ def test_signatures_of_the_minisign_program(archive: Path, tmp_path: Path) -> No
 def test_wrong_usage(archive: Path, tmp_path: Path, key: Path) -> None:
     assert capsbuild("verify").status == 2
     assert capsbuild("verify", archive, "--require-signature").status == 2
+    assert capsbuild("verify", archive, "--require-prehashed").status == 2
+    for option in ("--public-key", "--trusted-keys", "--extract-to"):  # a variable that is not set must not mean none
+        ran = capsbuild("verify", archive, option, "")
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err.endswith(f"argument {option}: the name is empty\n")
+    for arguments in ([archive, ""], [archive, key, ""], [archive, "", "out"]):
+        assert subprocess.run(["sh", DOCS / "verify.sh", *arguments], cwd=tmp_path, capture_output=True).returncode == 2
     assert capsbuild("verify", archive, "--public-key", key, "--trusted-keys", key.parent).status == 2
     verify(archive, "--public-key", archive, status=2, code="minisign-malformed")
     (tmp_path / "none").mkdir()
@@ -434,9 +441,9 @@ def test_the_script_agrees(shell: list[str], archive: Path, key: Path, secret: S
     ):
         (tmp_path / "bad").write_bytes(bad)
         assert script("bad") == (4, "")
-    assert script("bad", "", "other")[0] == 4
+    assert script("bad", "-", "other")[0] == 4
     (tmp_path / "bad").write_bytes(Forge().build())
-    assert script("bad", "", "other")[0] == 0
+    assert script("bad", "-", "other")[0] == 0
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted(["bad", archive.name, f"{archive.name}.minisig", "keys", "kept", "other"])
 
@@ -500,7 +507,7 @@ def test_the_script_is_not_fooled(name: str, alone: bool, tmp_path: Path) -> Non
     (tmp_path / "bad").write_bytes(FOR_THE_SCRIPT[name]())
     shell = [tmp_path / "bin" / "sh"] if alone else ["dash"]
     ran = subprocess.run(
-        [*shell, DOCS / "verify.sh", "bad", "", "kept"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        [*shell, DOCS / "verify.sh", "bad", "-", "kept"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
         env={"PATH": str(tmp_path / "bin") if alone else os.environ["PATH"]}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (4, ""), ran.stderr
@@ -510,7 +517,7 @@ def test_the_script_is_not_fooled(name: str, alone: bool, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["host:capsule", "-x", "a b'c\nd"])
 def test_the_script_takes_any_name(name: str, archive: Path, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(archive.read_bytes())
-    command = ["dash", DOCS / "verify.sh", name, "", f"{name}.d"]
+    command = ["dash", DOCS / "verify.sh", name, "-", f"{name}.d"]
     ran = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ, "CDPATH": "/"}
     )
