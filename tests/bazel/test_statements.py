@@ -115,6 +115,13 @@ def test_what_is_no_lock_of_this_capsule_is_refused(bazel: Bazel, lock: str, com
     assert complaint in bazel.refuses(f"//environments:locked_{lock}", "--output_groups=provenance")
 
 
+def test_real_wheels_are_what_the_lock_that_they_were_fetched_by_names(bazel: Bazel) -> None:
+    bazel.build("//environments:fetched_capsule", BOTH)
+    bom = json.loads(bazel.output("environments:fetched_capsule.cdx.json").read_bytes())
+    assert "ruamel-yaml" in {part["name"] for part in bom["components"]}
+    assert all(part["licenses"] for part in bom["components"])
+
+
 def test_a_change_of_the_lock_packs_nothing(bazel: Bazel) -> None:
     bazel.build(LOCKED)
     bazel.build(LOCKED, BOTH)
