@@ -116,7 +116,7 @@ def build(
 
 
 def _through_cache(job: Callable[..., Built], store: Store) -> Built:
-    """Does without what turns out to be lost when it is wanted: first what was to be recalled whole, then all."""
+    """Does without what turns out to be lost or wrong when it is wanted: first without the records, then the rest."""
     with contextlib.suppress(Lost):
         return job(store)
     with contextlib.suppress(Lost):
@@ -146,7 +146,8 @@ def _build(
         memory: Memory | None = None
         if store:
             with contextlib.suppress(OSError, CapsuleError):  # whoever looks at the source will say so
-                memory = Memory(store, source, manifest_path, options, level, fresh=fresh or build != UNSTAMPED)
+                stamped = build != UNSTAMPED
+                memory = Memory(store, source, manifest_path, options, level, stamped=stamped, fresh=fresh)
         found = find(source, manifest_path, options, stack, watch=memory.watch if memory else None)
         suffixes = [*([".minisig"] if sign else []), *(statement.suffix for statement in statements)]
 
@@ -156,7 +157,7 @@ def _build(
                 check_output(f"{planned}{suffix}", None if source.is_zip else found.tree)
             stack.enter_context(_named(output or place))
 
-        recalled = memory.recall(found) if memory else None
+        recalled = memory.recall(found, jobs) if memory else None
         if recalled:
             check_places(recalled.name)
             made: Made | Recalled = recalled
@@ -178,7 +179,7 @@ def _build(
             beside = {suffix: stack.enter_context(NewFile(f"{archive}{suffix}")) for suffix in suffixes}
         sha256 = digest.hexdigest() if digest else recalled.sha256 if recalled and hash_archive else None
         if memory and not isinstance(made, Recalled):
-            memory.keep(made, new.file, sha256, stamped=build != UNSTAMPED)
+            memory.keep(made, new.file, sha256)
         if statements:
             _write_statements(statements, new.file, archive, beside)
         if sign:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from capsule_builder import capsule, open_files
@@ -22,13 +22,17 @@ from capsule_builder.sources.directory import DirectoryTree
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A capsule that needs only to be written; see :class:`~capsule_builder.build.Built`."""
+    """A capsule that needs only to be written; see :class:`~capsule_builder.build.Built`.
+
+    ``document`` has the bytes of its metadata once that is done.
+    """
 
     inputs: Inputs
     merged: capsule.Merged
     layers: list[capsule.Layer]
     index: BinaryIO
     level: int
+    document: list[bytes] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -67,9 +71,10 @@ class Made:
             OSError: it cannot be written.
         """
         level, manifest = self.level, self.inputs.manifest
-        capsule.write_archive(
+        document = capsule.write_archive(
             out, self.index, self.merged, self.layers, manifest, level=level, build=build, digest=digest
         )
+        self.document.append(document)
 
 
 def make(

@@ -37,7 +37,7 @@ _BORDER_MASK = 0xF
 
 
 @dataclass(slots=True)
-class _Item:
+class Item:
     """An entry of the group in the making; ``data`` is None when the content has not been read."""
 
     line: Listed
@@ -45,6 +45,11 @@ class _Item:
     size: int
     content: Content | None = None
     data: bytes | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has members of its own."""
+        return len(self.head) + self.size + -self.size % tar.BLOCK > BLOCK_SIZE
 
     def tar(self) -> bytes:
         """The entry's bytes in the tar; on the thread that reads."""
@@ -62,11 +67,20 @@ class LayerWriter:
         self._salt = b"%s\0%d\0" % (maker, level)
         self._level = level
         self._known = known
-        self._items: list[_Item] = []
+        self._items: list[Item] = []
         self._length = 0
         self._waiting: deque[Callable[[], Group]] = deque()
 
-    def add(self, item: _Item, pool: ThreadPoolExecutor, room: int) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether a group is in the making."""
+        return bool(self._items)
+
+    def take(self, group: Group) -> None:
+        """Adds a group that is as it was; none is in the making."""
+        self._waiting.append(lambda: group)
+
+    def add(self, item: Item, pool: ThreadPoolExecutor, room: int) -> None:
         """Adds an entry that is no larger than a block."""
         length = len(item.head) + item.size + -item.size % tar.BLOCK
         if self._length and self._length + length > BLOCK_SIZE:
@@ -99,7 +113,7 @@ class LayerWriter:
 
         self._later(finished, room)
 
-    def large(self, item: _Item, pool: ThreadPoolExecutor, room: int) -> None:
+    def large(self, item: Item, pool: ThreadPoolExecutor, room: int) -> None:
         """Adds an entry that is larger than a block, and so has members of its own."""
         self.end_group(pool, room)
         self.drain(0)
@@ -140,7 +154,7 @@ class LayerWriter:
         self.fragment.groups.append(group)
         self._files.index.write(group.index)
 
-    def _key(self, items: list[_Item]) -> str:
+    def _key(self, items: list[Item]) -> str:
         """What the group is kept under: all that its bytes depend on."""
         lines = b"".join(b"%d\t%s" % (item.size, item.line.line()) for item in items)
         return hashlib.sha256(self._salt + lines).hexdigest()
@@ -231,7 +245,7 @@ def write_through(
                     broken.append(broken_pledge(entry.path, entry.pledged.by))
                 if progress:
                     progress(item.size)
-            if len(item.head) + item.size > BLOCK_SIZE - -item.size % tar.BLOCK:
+            if item.is_large:
                 writer.large(item, pool, room)
             else:
                 writer.add(item, pool, room)
@@ -244,17 +258,17 @@ def write_through(
     return writer.fragment
 
 
-def _item(entry: Entry) -> _Item:
+def _item(entry: Entry) -> Item:
     """An entry with its line of the listing; contents that are not known are read, and kept when they are small."""
     if not isinstance(entry, File):
         target = entry.target if isinstance(entry, Symlink) else ""
         line = Listed(entry.path, "symlink" if target else "dir", target)
-        return _Item(line, tar.header(line.path, line.kind, target=target), 0, data=b"")
+        return Item(line, tar.header(line.path, line.kind, target=target), 0, data=b"")
     content = entry.content
     kind: contents.Kind = "executable" if entry.executable else "file"
     head = tar.header(entry.path, kind, content.size)
     if isinstance(content, KnownFile):
-        return _Item(Listed(entry.path, kind, content.sha256), head, content.size, content)
+        return Item(Listed(entry.path, kind, content.sha256), head, content.size, content)
     digest = hashlib.sha256()
     data: bytes | None = None
     if content.size <= BLOCK_SIZE:
@@ -266,18 +280,23 @@ def _item(entry: Entry) -> _Item:
     sha256 = digest.hexdigest()
     if isinstance(content, OpenFile) and content.learned is not None:
         content.learned[content.path] = (sha256, content.program, content.elf)
-    return _Item(Listed(entry.path, kind, sha256), head, content.size, content, data)
+    return Item(Listed(entry.path, kind, sha256), head, content.size, content, data)
 
 
 def _read(content: Content | None, sha256: str, path: str) -> bytes:
     """All of a small file that was known, found to be what it was."""
     data = b"".join(content.chunks()) if content else b""
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise changed(path)
+        raise _differs(content, path)
     return data
 
 
-def _blocks(item: _Item) -> Iterator[bytes]:
+def _differs(content: Content | None, path: str) -> Exception:
+    """What to raise when a second look at a file sees another content."""
+    return Lost() if isinstance(content, KnownFile) else changed(path)
+
+
+def _blocks(item: Item) -> Iterator[bytes]:
     """A large entry's bytes in the tar, cut as members are."""
     if item.content is None:
         return
@@ -290,7 +309,7 @@ def _blocks(item: _Item) -> Iterator[bytes]:
             yield bytes(plain[:BLOCK_SIZE])
             del plain[:BLOCK_SIZE]
     if digest.hexdigest() != item.line.detail:
-        raise changed(item.line.path)
+        raise _differs(item.content, item.line.path)
     plain += tar.padding(item.size)
     while plain:
         yield bytes(plain[:BLOCK_SIZE])

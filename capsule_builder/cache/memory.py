@@ -7,7 +7,8 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from capsule_builder import __version__
 from capsule_builder.cache.fragment import CachedFragment
@@ -60,7 +61,8 @@ class Recalled:
 class Memory:
     """The cache as one build uses it; made before anything of ``source`` is looked at.
 
-    ``watch`` is for the walk. ``fresh`` when nothing is to be recalled as a whole.
+    ``watch`` is for the walk. A ``stamped`` capsule is not recalled as a whole. ``fresh`` when nothing is to be relied
+    on that an earlier build has found out, but for members of just the same content.
 
     Raises:
         OSError: there is nothing at ``source``.
@@ -75,26 +77,42 @@ class Memory:
         python: PythonOptions,
         level: int,
         *,
+        stamped: bool = False,
         fresh: bool = False,
     ) -> None:
         self.store = store
-        self.maker = _maker()
-        self._fresh = fresh
+        self.level = level
+        self._stamped = stamped
         wish = python.wish
         self._whole = not (wish.wheels or wish.venv or wish.requirements or python.interpreter or python.bytecode)
         self.watch = None if source.is_zip else Watch(source.path)
         status = os.stat(source.path)
         place = (os.path.abspath(source.path), os.path.realpath(source.path), status.st_dev, status.st_ino)
         about = repr((place if self.watch else place[:2], source, manifest_path, python, level)).encode()
-        self._name = hashlib.sha256(self.maker + about).hexdigest()
+        self._name = hashlib.sha256(_installed() + about).hexdigest()
         self._zip = "" if self.watch else self._zip_digest(source.path, status)
         self._states = b""
-        self._record = _read(self.store.load(self._name))
+        self._record = None if fresh else _read(store.load(self._name))
         if self._record and self._record.boot != store.boot:
             self._seal_anew(self._record)
 
-    def recall(self, found: Found) -> Recalled | None:
-        """The capsule of what was found, if it was built before."""
+    @cached_property
+    def maker(self) -> bytes:
+        """What stands for the code that makes members, wherever it lies."""
+        import deflate
+
+        digest = hashlib.sha256(f"{__version__} {deflate.__version__}".encode())
+        for path, _ in _modules():
+            with open(path, "rb") as module:
+                digest.update(module.read())
+        return digest.digest()
+
+    def recall(self, found: Found, jobs: int) -> Recalled | None:
+        """The capsule of what was found, if it was built before, or one that differs in the content of some files.
+
+        Raises:
+            CapsuleError: a file cannot be read.
+        """
         tree = found.tree
         if not tree or found.manifest is None or found.problems:
             return None
@@ -107,9 +125,19 @@ class Memory:
         first = json.dumps([*about, [str(remark) for remark in found.remarks]])
         self._states = "\n".join([first, *lines]).encode("utf-8", "surrogateescape")
         record = self._record
-        if not record or self._fresh or not self._whole or not record.result:
+        if not record or self._stamped or not self._whole or not record.result:
             return None
-        return _recalled(record, self.store) if record.states == self._states else None
+        if record.states == self._states:
+            return _recalled(record, self.store)
+        if not record.result["document"] or not isinstance(tree, DirectoryTree):
+            return None
+        from capsule_builder.cache.patch import patched
+
+        new = patched(record, self._states, tree, self.store, maker=self.maker, level=self.level, jobs=jobs)
+        if not new:
+            return None
+        self.store.save(self._name, new.pieces())
+        return _recalled(new, self.store)
 
     def known(self, tree: DirectoryTree) -> None:
         """Tells the ``tree`` which of its files are known."""
@@ -133,12 +161,12 @@ class Memory:
         record = self._record
         return {group.blob.key: group for group in record.groups if group.blob} if record else {}
 
-    def keep(self, made: Made, archive: BinaryIO, sha256: str | None, *, stamped: bool) -> None:
+    def keep(self, made: Made, archive: BinaryIO, sha256: str | None) -> None:
         """Remembers a build whose ``archive`` was written; ``sha256`` is that of the archive, if it is known."""
         tree = made.inputs.tree
         digests = b"".join(_digests(tree, _lines(self._states))) if isinstance(tree, DirectoryTree) else b""
         groups: list[Group] = []
-        whole = self._whole and not stamped
+        whole = self._whole and not self._stamped
         for layer in made.layers:
             if isinstance(layer.spread, CachedFragment):
                 groups += layer.spread.groups
@@ -162,7 +190,10 @@ class Memory:
                 "warnings": [[warning.code, warning.message, warning.remedy] for warning in made.warnings],
                 "notes": made.notes,
                 "sha256": sha256,
+                "document": _plain(made),
             }
+            made.merged.listing.seek(0)
+            record.listing = made.merged.listing.read()
         self.store.save(self._name, record.pieces())
 
     def _seal_anew(self, record: Record) -> None:
@@ -234,16 +265,27 @@ def _digests(tree: DirectoryTree, lines: list[str]) -> Iterator[bytes]:
         yield bytes.fromhex(sha256) + bytes([KNOWN | PROGRAM * program | ELF * elf])
 
 
-def _maker() -> bytes:
-    """What tells this builder from any other: its release, and its code as it lies on the disk."""
-    digest = hashlib.sha256(__version__.encode())
+def _plain(made: Made) -> dict[str, Any] | None:
+    """The metadata of a capsule that is plain enough to be patched: no check of it looks at the content of files."""
+    document: dict[str, Any] = json.loads(made.document[-1])
+    manifest = made.inputs.manifest
+    alone = [layer["digest"] for layer in document["layers"]] == [made.id]
+    return document if alone and not made.inputs.tree.has_venv and not manifest.pip_requirements else None
+
+
+def _modules() -> Iterator[tuple[str, os.stat_result]]:
+    """The builder's own modules, in order."""
     todo = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     while todo:
         with os.scandir(todo.pop()) as listing:
             for item in sorted(listing, key=lambda item: item.name):
-                if item.is_dir() and item.name != "__pycache__":
+                if item.name.endswith(".py"):
+                    yield item.path, item.stat()
+                elif item.name != "__pycache__" and item.is_dir():
                     todo.append(item.path)
-                elif item.name.endswith(".py"):
-                    status = item.stat()
-                    digest.update(f"{item.path}\0{status.st_size} {status.st_mtime_ns}\n".encode(errors="replace"))
-    return digest.digest()
+
+
+def _installed() -> bytes:
+    """What tells this builder from any other: its release, and its modules as they lie on the disk."""
+    lines = [f"{path}\0{status.st_size} {status.st_mtime_ns}\n" for path, status in _modules()]
+    return hashlib.sha256("".join([__version__, "\n", *lines]).encode("utf-8", "surrogateescape")).digest()

@@ -59,6 +59,7 @@ class Store:
         self.directory = directory
         self.trouble: Unusable | None = None
         self.written = 0
+        self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._names = itertools.count()
         self._open = contextlib.ExitStack()
         self.room = open_room(directory, make=True)
@@ -115,7 +116,7 @@ class Store:
             self.trouble = unusable(self.directory, f"it cannot be written to: {error.strerror or error}")
 
     def _temporary(self) -> str:
-        self._last = f".{os.getpid()}-{next(self._names)}-{os.urandom(6).hex()}.partial"
+        self._last = f".{self._mark}-{next(self._names)}.partial"
         return self._last
 
     def find(self, key: str) -> tuple[Blob, bytes] | None:

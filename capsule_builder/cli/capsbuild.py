@@ -17,9 +17,8 @@ from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
 from capsule_builder.cli.progress import bar
 from capsule_builder.errors import Problem
-from capsule_builder.metadata import UNSTAMPED, short_id
+from capsule_builder.metadata import UNSTAMPED, BuildFacts, short_id
 from capsule_builder.paths import shown
-from capsule_builder.stamp import from_environment
 
 if TYPE_CHECKING:
     from capsule_builder.statements import Statement
@@ -94,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
             output=arguments.output,
             level=arguments.compression_level,
             jobs=arguments.jobs,
-            build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
+            build=_stamp() if arguments.stamp else UNSTAMPED,
             hash_archive=arguments.json,
             sign=sign,
             statements=statements,
@@ -132,6 +131,12 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
 
     found = [PROVENANCE] if arguments.provenance else []
     return [*found, sbom(arguments.platform)] if arguments.sbom else found
+
+
+def _stamp() -> BuildFacts:
+    from capsule_builder.stamp import from_environment
+
+    return from_environment(os.environ)
 
 
 def _signer(arguments: argparse.Namespace, warnings: list[Problem]) -> Signer:

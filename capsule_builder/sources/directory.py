@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
-from capsule_builder.sources.files import OpenFile, changed, open_regular, special_file, unreadable, vanished
+from capsule_builder.sources.files import OpenFile, open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
 from capsule_builder.sources.states import Watch
 from capsule_builder.sources.survey import Survey
@@ -32,10 +32,8 @@ class KnownFile:
     executable_bit: bool
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, in pieces of at most 1 MiB; raises what :meth:`OpenFile.chunks` does."""
+        """The bytes, as they are now, in pieces of at most 1 MiB; raises what :meth:`OpenFile.chunks` does."""
         with self.tree.read(self.path) as file:
-            if file.size != self.size:
-                raise changed(self.path)
             yield from file.chunks()
 
 
