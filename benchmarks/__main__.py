@@ -47,7 +47,7 @@ def main() -> None:
         print(write(results, name, result, machine), flush=True)
     targets = write_targets(results, CASES)
     print(targets)
-    if results == RESULTS:
+    if results == RESULTS and (results / "environment.md").exists():
         fill_readme(REPOSITORY / "README.md", RESULTS, "environment", targets)
 
 

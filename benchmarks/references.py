@@ -41,7 +41,10 @@ def inflate_members(archive: str, members: str) -> None:
     def work() -> None:
         for offset, size, plain_size in left:
             data = os.pread(fd, size - _HEADER - _TRAILER, offset + _HEADER)
-            hashlib.sha256(deflate.deflate_decompress(data, plain_size)).digest()
+            plain = deflate.deflate_decompress(data, plain_size)
+            if len(plain) != plain_size:
+                raise ValueError(f"not {plain_size} bytes: the member at {offset}")
+            hashlib.sha256(plain).digest()
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(work), pool.submit(work)]:

@@ -14,11 +14,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capsule_builder import open_files
-from capsule_builder.archive.members import default_jobs
+from capsule_builder.archive.effort import default_jobs
 from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
-from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
 from capsule_builder.params import Arguments, parse
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
@@ -188,7 +188,7 @@ def _assemble(arguments: Arguments) -> None:
         )
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)
-    _write(arguments.one("--file-name"), f"{capsule.archive_name(manifest.name, merged.id)}\n".encode())
+    _write(arguments.one("--file-name"), f"{archive_name(manifest.name, merged.id)}\n".encode())
 
 
 def _facts(arguments: Arguments) -> BuildFacts:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
-from capsule_builder import capsule, open_files
-from capsule_builder.archive.members import DEFAULT_LEVEL
+from capsule_builder.archive.effort import DEFAULT_LEVEL
+from capsule_builder.cache.memory import Memory, Recalled
+from capsule_builder.cache.place import Unusable
+from capsule_builder.cache.store import Lost, Store
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.inputs import PythonOptions, Source, read_inputs
-from capsule_builder.layer import LayerFiles, Progress, write_layer
-from capsule_builder.metadata import UNSTAMPED, BuildFacts
+from capsule_builder.found import find
+from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
 from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
+from capsule_builder.request import PythonOptions, Source
 
 if TYPE_CHECKING:
+    from capsule_builder.layer import Progress
+    from capsule_builder.make import Made
     from capsule_builder.statements import Statement
 
 __all__ = ["Built", "PythonOptions", "Source", "build"]
@@ -66,6 +70,7 @@ def build(
     statements: Sequence[Statement] = (),
     progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
     before_commit: Callable[[], None] | None = None,
+    cache: str | None = None,
 ) -> Built:
     """Builds the capsule of ``source`` and puts it at ``output``.
 
@@ -73,68 +78,126 @@ def build(
     ``capsule-<name>-<short id>.tar.gz`` in the current directory unless given. ``progress`` gets the number of bytes to
     read and gives what is told of each piece. ``sign`` signs the archive, and ``statements`` are made of it, before
     anybody sees it; all of these appear together or not at all. ``before_commit`` is called when nothing is left to do
-    but to put them in their places.
+    but to put them in their places. ``cache`` is a directory that remembers; the archive does not depend on it.
 
     Raises:
         CapsuleError: the manifest, the tree, the environment or the place of the output is refused: every reason that
             can be found, at once.
         OSError: the archive cannot be written. Nothing is left behind, and an older file of that name is as it was.
     """
+    job = partial(
+        _build,
+        source,
+        manifest_path,
+        output=output,
+        options=python or PythonOptions(),
+        level=level,
+        jobs=jobs,
+        build=build,
+        hash_archive=hash_archive,
+        sign=sign,
+        statements=statements,
+        progress=progress,
+        before_commit=before_commit,
+    )
+    if cache is None:
+        return job(None)
+    try:
+        with Store(cache) as store:
+            built = _through_cache(job, store)
+            trouble = store.trouble
+            if store.written:
+                from capsule_builder.cache.prune import prune_after
+
+                prune_after(store)
+    except Unusable as unusable:
+        built, trouble = job(None), unusable
+    return replace(built, warnings=(*built.warnings, trouble.problem)) if trouble else built
+
+
+def _through_cache(job: Callable[..., Built], store: Store) -> Built:
+    """Does without what turns out to be lost or wrong when it is wanted: first without the records, then the rest."""
+    with contextlib.suppress(Lost):
+        return job(store)
+    with contextlib.suppress(Lost):
+        return job(store, fresh=True)
+    return job(None)
+
+
+def _build(
+    source: Source,
+    manifest_path: str | None,
+    store: Store | None,
+    *,
+    output: str | None,
+    options: PythonOptions,
+    level: int,
+    jobs: int,
+    build: BuildFacts,
+    hash_archive: bool,
+    sign: Signer | None,
+    statements: Sequence[Statement],
+    progress: Callable[[int], AbstractContextManager[Progress]] | None,
+    before_commit: Callable[[], None] | None,
+    fresh: bool = False,
+) -> Built:
     place = os.path.dirname(output or "") or "."
-    options = python or PythonOptions()
     with contextlib.ExitStack() as stack:
-        inputs = read_inputs(source, manifest_path, options, stack)
-        manifest = inputs.manifest
-        tree = None if source.is_zip else inputs.tree
-        planned = output or capsule.archive_name(manifest.name, "<short id>")
+        memory: Memory | None = None
+        if store:
+            with contextlib.suppress(OSError, CapsuleError):  # whoever looks at the source will say so
+                stamped = build != UNSTAMPED
+                memory = Memory(store, source, manifest_path, options, level, stamped=stamped, fresh=fresh)
+        found = find(source, manifest_path, options, stack, watch=memory.watch if memory else None)
         suffixes = [*([".minisig"] if sign else []), *(statement.suffix for statement in statements)]
-        for suffix in ["", *suffixes]:
-            check_output(f"{planned}{suffix}", tree)
-        stack.enter_context(_named(output or place))
-        told = stack.enter_context(progress(inputs.size)) if progress else None
 
-        open_files.allow(4 * inputs.layer_count)
-        layers: list[capsule.Layer] = []
-        problems: list[Problem] = []
-        for name, owner, entries, verified in inputs.layers():
-            files = LayerFiles(*(stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in range(3)))
-            try:
-                write_layer(entries, files, level=level, jobs=jobs, progress=told, verified=verified)
-            except CapsuleError as error:
-                problems += error.problems
-            layers.append(capsule.Layer(name, owner, files))
-        if inputs.environment:
-            problems += inputs.environment.leftovers
-        if problems:
-            raise CapsuleError(dict.fromkeys(problems))
+        def check_places(name: str) -> None:
+            planned = output or archive_name(name, "<short id>")
+            for suffix in ["", *suffixes]:
+                check_output(f"{planned}{suffix}", None if source.is_zip else found.tree)
+            stack.enter_context(_named(output or place))
 
-        listing, index = (stack.enter_context(tempfile.TemporaryFile(dir=place)) for _ in range(2))
-        merged = capsule.merge(layers, manifest, listing, verify_requirements=options.wish.verify)
-        digest = hashlib.sha256() if hash_archive else None
-        archive = output or capsule.archive_name(manifest.name, merged.id)
+        recalled = memory.recall(found, jobs) if memory else None
+        if recalled:
+            check_places(recalled.name)
+            made: Made | Recalled = recalled
+        else:
+            from capsule_builder.inputs import read_inputs
+            from capsule_builder.make import make
+
+            inputs = read_inputs(found, options, stack)
+            check_places(inputs.manifest.name)
+            told = stack.enter_context(progress(inputs.size)) if progress else None
+            verify = options.wish.verify
+            made = make(inputs, stack, memory, place=place, level=level, jobs=jobs, verify=verify, progress=told)
+        digest = hashlib.sha256() if hash_archive and not (recalled and recalled.sha256) else None
+        archive = output or archive_name(made.name, made.id)
         with undisturbed():
             new = stack.enter_context(NewFile(archive))
-        capsule.write_archive(new.file, index, merged, layers, manifest, level=level, build=build, digest=digest)
+        made.write(new.file, build, digest)
         with undisturbed():
             beside = {suffix: stack.enter_context(NewFile(f"{archive}{suffix}")) for suffix in suffixes}
+        sha256 = digest.hexdigest() if digest else recalled.sha256 if recalled and hash_archive else None
+        if memory and not isinstance(made, Recalled):
+            memory.keep(made, new.file, sha256)
         if statements:
             _write_statements(statements, new.file, archive, beside)
         if sign:
-            beside[".minisig"].file.write(sign(new.file, manifest.name, manifest.version, merged.id))
+            beside[".minisig"].file.write(sign(new.file, made.name, made.version, made.id))
         if before_commit:
             before_commit()
         commit_together(*beside.values(), new)
         return Built(
-            id=merged.id,
-            name=manifest.name,
-            version=manifest.version,
+            id=made.id,
+            name=made.name,
+            version=made.version,
             archive=archive,
-            archive_sha256=digest.hexdigest() if digest else None,
+            archive_sha256=sha256,
             signature=beside[".minisig"].path if sign else None,
             size=os.stat(archive).st_size,
-            files=merged.files,
-            warnings=(*inputs.warnings, *merged.warnings),
-            notes=tuple(inputs.gathered.notes),
+            files=made.files,
+            warnings=made.warnings,
+            notes=made.notes,
             statements=tuple(beside[statement.suffix].path for statement in statements),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,11 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
-from capsule_builder.archive.members import DEFAULT_LEVEL, TAIL, Member, MemberWriter
+from capsule_builder.archive.effort import DEFAULT_LEVEL
+from capsule_builder.archive.members import TAIL, Member, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.fragments import Spread
+from capsule_builder.fragments import Spread, copy_fragment, fragment_size
 from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, write_entry
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
@@ -195,15 +194,10 @@ def write_head(
             writer.flush()
 
 
-def archive_name(name: str, capsule_id: str) -> str:
-    """The file name of a capsule: ``capsule-<name>-<short id>.tar.gz``."""
-    return f"capsule-{name}-{metadata.short_id(capsule_id)}.tar.gz"
-
-
 def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
     """Appends a layer's part to the index and sums it up."""
     digest, files = _digest_and_files(layer.files.contents)
-    compressed_size = _size(layer.fragment)
+    compressed_size = fragment_size(layer.fragment)
     index.write(f"# layer\t{layer.name}\t{digest}\t{compressed_size}\n".encode())
     layer.files.index.seek(0)
     total_size = 0
@@ -260,44 +254,6 @@ def _entries(listing: BinaryIO) -> Iterator[Listed]:
 
 def _owned(layer: Layer) -> Iterator[tuple[Listed, str]]:
     return ((entry, layer.owner) for entry in _entries(layer.files.contents))
-
-
-def copy_fragment(fragment: BinaryIO | Spread, out: BinaryIO, digest: hashlib._Hash | None) -> None:
-    """Appends the whole of a fragment to ``out``; within the kernel when nobody wants to see the bytes.
-
-    Raises:
-        OSError: it cannot be read or written.
-    """
-    if isinstance(fragment, Spread):
-        for file, start, size in fragment.parts():
-            _copy(file, start, size, out, digest)
-    else:
-        _copy(fragment, 0, _size(fragment), out, digest)
-
-
-def _size(fragment: BinaryIO | Spread) -> int:
-    return fragment.size if isinstance(fragment, Spread) else fragment.seek(0, os.SEEK_END)
-
-
-def _copy(source: BinaryIO, start: int, size: int, out: BinaryIO, digest: hashlib._Hash | None) -> None:
-    end = start + size
-    if digest is None:
-        out.flush()
-        at = out.tell()
-        with contextlib.suppress(AttributeError, OSError):  # elsewhere the rest goes the plain way
-            while start < end and (copied := os.copy_file_range(source.fileno(), out.fileno(), end - start, start, at)):
-                start += copied
-                at += copied
-        out.seek(at)
-    source.seek(start)
-    while start < end:
-        chunk = source.read(min(end - start, _COPY_SIZE))
-        if not chunk:
-            raise OSError(errno.EIO, "a fragment is shorter than it was")
-        start += len(chunk)
-        out.write(chunk)
-        if digest:
-            digest.update(chunk)
 
 
 def _digest_and_files(listing: BinaryIO) -> tuple[str, int]:

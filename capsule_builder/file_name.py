@@ -7,7 +7,7 @@ import re
 
 from capsule_builder.archive.damage import damaged
 from capsule_builder.archive.reader import CapsuleReader
-from capsule_builder.capsule import archive_name
+from capsule_builder.metadata import archive_name
 from capsule_builder.paths import shown
 
 _LIKE_A_CAPSULE = re.compile(r"capsule-.+-[0-9a-f]{12}\.tar\.gz", re.DOTALL)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from capsule_builder.agreement import entrypoints, missing_entrypoints
 from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.found import Found
 from capsule_builder.manifest import Manifest, load
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.python.bundled import INTERPRETER_LAYER, Bundled
 from capsule_builder.python.bytecode import Compiler, find_compiler
 from capsule_builder.python.environment import BASE_LAYER, Environment
-from capsule_builder.python.gather import Gathered, Wish, gather
+from capsule_builder.python.gather import Gathered, gather
 from capsule_builder.python.layout import INTERPRETER, VENV
+from capsule_builder.request import PythonOptions, Source
 from capsule_builder.requirements import Target
-from capsule_builder.sources import directory, ziptree
-from capsule_builder.sources.files import read_manifest
 from capsule_builder.sources.plain import scan_plain
 from capsule_builder.sources.tree import Tree
 
@@ -29,26 +29,18 @@ APP_LAYER = "app"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where the application lies: the directory ``path``, or a ZIP, whose names lose ``strip_components`` parts."""
+class LayerInput:
+    """One layer: its name, what to call it in messages, its entries, the requirements that were verified.
 
-    path: str
-    is_zip: bool = False
-    strip_components: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PythonOptions:
-    """How the Python environment is made.
-
-    ``wish`` says of what; ``interpreter`` is a directory with a relocatable Python to bundle; with ``bytecode`` it is
-    compiled, by the interpreter ``compiler`` if one is named.
+    The entries of a wheel come deflated. ``about`` is all that decides a layer, when that is known; otherwise None.
     """
 
-    wish: Wish = field(default_factory=Wish)
-    interpreter: str | None = None
-    bytecode: bool = False
-    compiler: str | None = None
+    name: str
+    owner: str
+    entries: Iterable[Entry]
+    verified: list[str] = field(default_factory=list)
+    is_wheel: bool = False
+    about: str | None = None
 
 
 @dataclass(slots=True)
@@ -86,47 +78,45 @@ class Inputs:
         target = f"../../{INTERPRETER}/bin/python"
         return any(end.startswith(target) for path, end in self.tree.links.items() if path.startswith(f"{VENV}/bin/"))
 
-    def layers(self) -> Iterator[tuple[str, str, Iterable[Entry], list[str]]]:
-        """The layers: name, owner, entries, and the requirements that were verified."""
+    def layers(self) -> Iterator[LayerInput]:
+        """The layers, in order."""
         executables = Patterns(self.manifest.executables)
         app = self.tree.entries(self.manifest_bytes, executables, self.warnings, leave_out=self.left_out)
-        yield APP_LAYER, self.source.path, app, self.gathered.requirements
+        yield LayerInput(APP_LAYER, self.source.path, app, self.gathered.requirements)
         environment = self.environment
         if environment:
             base = environment.layout.base_entries(bundled=self.interpreter is not None or self._has_interpreter)
-            yield BASE_LAYER, f"{VENV}/", base, []
+            yield LayerInput(BASE_LAYER, f"{VENV}/", base)
             if self.interpreter:
-                yield INTERPRETER_LAYER, f"{INTERPRETER}/", self.interpreter.entries(executables, self.compiler), []
-            for part in environment.parts:
-                yield part.name, part.package.label, part.entries(environment.layout, executables, self.compiler), []
+                entries = self.interpreter.entries(executables, self.compiler)
+                yield LayerInput(INTERPRETER_LAYER, f"{INTERPRETER}/", entries)
+            for part, distribution in zip(environment.parts, environment.distributions, strict=True):
+                owner, wheel = part.package.label, distribution.sha256
+                entries = part.entries(environment.layout, executables, self.compiler)
+                about = None
+                if wheel and not self.compiler:
+                    about = repr((wheel, owner, environment.layout, self.manifest.executables))
+                yield LayerInput(part.name, owner, entries, [], is_wheel=bool(wheel), about=about)
 
 
-def read_inputs(
-    source: Source, manifest_path: str | None, python: PythonOptions, stack: contextlib.ExitStack
-) -> Inputs:
+def read_inputs(found: Found, python: PythonOptions, stack: contextlib.ExitStack) -> Inputs:
     """Everything that goes in; what is opened stays open for as long as ``stack`` does.
 
     Raises:
         CapsuleError: all that is wrong with any of it.
     """
-    problems: list[Problem] = []
+    source, tree = found.source, found.tree
+    problems: list[Problem] = [*found.problems]
     warnings: list[Problem] = []
     manifest: Manifest | None = None
-    manifest_bytes = b""
-    tree: Tree | None = None
+    manifest_bytes = found.manifest
     try:
-        tree, unfit = _scan(source, [python.wish.venv, python.wish.wheels, python.interpreter])
-        stack.enter_context(tree)
-        problems += unfit
-    except CapsuleError as error:
-        problems += error.problems
-    try:
-        manifest_bytes, label = _manifest(source, manifest_path, tree)
-        manifest, found = load(manifest_bytes, label)
-        warnings += found
+        if manifest_bytes is not None:
+            manifest, doubts = load(manifest_bytes, found.label)
+            warnings += doubts
     except CapsuleError as error:
         problems[:0] = error.problems
-    if not manifest or not tree:
+    if not manifest or not tree or manifest_bytes is None:
         raise CapsuleError(problems)
 
     problems += _other_environments(tree)
@@ -157,36 +147,12 @@ def read_inputs(
         raise CapsuleError(dict.fromkeys(problems))
     warnings += environment.warnings if environment else []
     warnings += interpreter.warnings if interpreter else []
-    warnings += _replaced(source, manifest_path, tree)
+    warnings += found.remarks
 
     def left_out(path: str) -> bool:
         return bool(environment) and path.startswith(f"{VENV}/")
 
     return Inputs(source, manifest, manifest_bytes, tree, gathered, interpreter, compiler, left_out, warnings)
-
-
-def _scan(source: Source, ingredients: list[str | None]) -> tuple[Tree, list[Problem]]:
-    """The source's tree, without the ``ingredients`` of the environment, in case they lie in it."""
-    if source.is_zip:
-        return ziptree.scan_zip(source.path, source.strip_components)
-    return directory.scan(source.path, without=[_below(source, path) for path in ingredients if path])
-
-
-def _manifest(source: Source, path: str | None, tree: Tree | None) -> tuple[bytes, str]:
-    """The manifest's bytes, and what messages call it."""
-    if path is None and source.is_zip:
-        if not isinstance(tree, ziptree.ZipTree):  # there is nothing to look into, which is told already
-            raise CapsuleError([])
-        return tree.manifest(), f"{source.path}/{MANIFEST_NAME}"
-    path = path or os.path.join(source.path, MANIFEST_NAME)
-    return read_manifest(path), path
-
-
-def _below(source: Source, path: str) -> str:
-    """The path of the directory ``path`` in the source, with a ``/`` at its end; empty when it lies elsewhere."""
-    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(source.path))
-    outside = relative == os.curdir or relative == os.pardir or relative.startswith(os.pardir + os.sep)
-    return "" if outside else relative + "/"
 
 
 def _other_environments(tree: Tree) -> Iterator[Problem]:
@@ -196,13 +162,3 @@ def _other_environments(tree: Tree) -> Iterator[Problem]:
     for place in sorted((marked & programs) - {VENV}):
         remedy = f"Name it with --venv if it is to be, or exclude it in .capsuleignore: /{shown(place)}/"
         yield Problem("venv-place", f"A virtual environment that is not the capsule's: {shown(place)}", remedy)
-
-
-def _replaced(source: Source, manifest_path: str | None, tree: Tree) -> Iterator[Problem]:
-    """A warning when the source has another ``capsule.yml`` than the manifest."""
-    if not tree.manifest_there or manifest_path is None:
-        return
-    own = os.path.join(source.path, MANIFEST_NAME)
-    if source.is_zip or not (os.path.exists(own) and os.path.samefile(own, manifest_path)):
-        message = f"{shown(own)} is left out: {shown(manifest_path)} takes its place as {MANIFEST_NAME}"
-        yield Problem("manifest-replaced", message)

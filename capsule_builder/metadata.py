@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from capsule_builder import __version__
@@ -38,6 +38,11 @@ def short_id(capsule_id: str) -> str:
     return capsule_id[:12]
 
 
+def archive_name(name: str, capsule_id: str) -> str:
+    """The file name of a capsule: ``capsule-<name>-<short id>.tar.gz``."""
+    return f"capsule-{name}-{short_id(capsule_id)}.tar.gz"
+
+
 def encode(
     *,
     capsule_id: str,
@@ -69,4 +74,9 @@ def encode(
         "builder": {"name": "capsule-builder", "version": __version__, "compression_level": level},
         "build": asdict(build),
     }
+    return dumped(document)
+
+
+def dumped(document: Mapping[str, object]) -> bytes:
+    """The bytes of the file that says ``document``."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from capsule_builder.capsule import archive_name
+from capsule_builder.metadata import archive_name
 from capsule_builder.packed import Packed, PackedDistribution
 from capsule_builder.paths import CONTENTS_NAME
 

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from capsule_builder import minisign
 from capsule_builder.archive.reader import CapsuleReader, open_archive
-from capsule_builder.capsule import archive_name
 from capsule_builder.errors import refusal
 from capsule_builder.file_name import check_file_name
+from capsule_builder.metadata import archive_name
 from capsule_builder.minisign import Claim, SecretKey, Signature
 from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
 from capsule_builder.paths import shown
@@ -81,19 +81,20 @@ def sign_copy(
         CapsuleError: the file is no sound capsule, or changes meanwhile.
         OSError: the file cannot be read, or the copy not written.
     """
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as made:
         archive = stack.enter_context(open_archive(path))
         with CapsuleReader(archive, label=shown(path)) as head:
             check_file_name(path, head)
             name = archive_name(head.metadata["name"], head.id)
         archive.seek(0)
-        os.makedirs(directory, exist_ok=True)
+        with undisturbed():
+            _make(directory, made)
         place = os.path.join(directory, name)
         for output in (place, f"{place}.minisig"):
             check_output(output, None)
         with undisturbed():
-            copy = stack.enter_context(NewFile(place))
-            beside = stack.enter_context(NewFile(f"{place}.minisig"))
+            copy = made.enter_context(NewFile(place))
+            beside = made.enter_context(NewFile(f"{place}.minisig"))
         claim, signature = _signed(archive, path, secret, copy.file)
         if archive_name(claim.name, claim.id) != name:
             raise refusal("sign-changed", f"Capsule changed while it was copied: {shown(path)}", "Sign it again.")
@@ -101,7 +102,25 @@ def sign_copy(
         if before_commit:
             before_commit()
         commit_together(beside, copy)
+        made.pop_all()
     return Signed(place, beside.path, claim, secret.key_id)
+
+
+def _make(directory: str, made: contextlib.ExitStack) -> None:
+    """Makes a directory, and those above it; they go again with ``made``."""
+    path = os.path.abspath(directory)
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for each in reversed(missing):
+        os.mkdir(each)
+        made.callback(_unmake, each)
+
+
+def _unmake(directory: str) -> None:
+    with contextlib.suppress(OSError):  # somebody else may use it by now
+        os.rmdir(directory)
 
 
 def _signed(archive: BinaryIO, path: str, secret: SecretKey, copy: BinaryIO | None = None) -> tuple[Claim, Signature]:

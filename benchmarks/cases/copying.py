@@ -12,7 +12,8 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Row, Sample, say
 from benchmarks.report import Result, seconds
 from capsule_builder import layer
-from capsule_builder.archive.members import COPY_SIZE, default_jobs
+from capsule_builder.archive.effort import default_jobs
+from capsule_builder.archive.members import COPY_SIZE
 from capsule_builder.archive.zip import ZipReader
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.patterns import Patterns

@@ -57,7 +57,8 @@ def run(bench: Bench) -> Result:
         options = ["--jobs=1", f"--strategy=CapsuleWheelLayer={strategy}"]
         if strategy == "worker":
             options.append("--worker_quit_after_build")  # their start counts, each time
-        builds.append(Build(strategy, [*options, label], _forget(server)))
+        rounds = usual if strategy == "worker" else 2
+        builds.append(Build(strategy, [*options, label], _forget(server), rounds))
     rows = take_turns(builds, server, bench.rounds(usual))
     work = Row.of(WORK, [_in_process(wheels, bench.place) for _ in range(bench.rounds(usual))])
     walls = {row.name: row.wall for row in rows}

@@ -6,7 +6,6 @@ compressor made of it.
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections import deque
@@ -18,6 +17,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any
 
+from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
 
 BLOCK_SIZE = 1 << 20
@@ -29,22 +29,12 @@ PACK_SIZE = 1 << 17
 COPY_SIZE = 1 << 11
 """From this many bytes on, a stream that was deflated elsewhere becomes a member as it is."""
 
-DEFAULT_LEVEL = 6
-MIN_LEVEL, MAX_LEVEL = 1, 12
-MAX_JOBS = 64
-
 _BORDER_MASK = 0xF
 _JOB = 1 << 18  # bytes from which on work is worth a thread's waking
 _IN_FLIGHT = 48 << 20  # bytes between the reader and the writer: bounds memory whatever the thread count
 
 TAIL = HEADER + bytes.fromhex("631805a360148c580000") + struct.pack("<II", zlib.crc32(bytes(1024)), 1024)
 """The last member: the two zero blocks that end a tar, the same bytes in every capsule."""
-
-
-def default_jobs() -> int:
-    """One thread for each core that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_JOBS)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from capsule_builder.archive.damage import damaged
-from capsule_builder.archive.members import MAX_LEVEL
+from capsule_builder.archive.effort import MAX_LEVEL
 from capsule_builder.metadata import FORMAT_VERSION, LayerFacts, short_id
 from capsule_builder.paths import forbidden
 

@@ -29,6 +29,10 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEX = frozenset("0123456789abcdef")
 
 
+class Lost(Exception):
+    """Something that was in the cache is not there any more: the build has to do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A blob that is there: its ``key`` (64 hex digits), how many ``size`` bytes of a fragment it has, and its seal.
@@ -45,6 +49,7 @@ class Store:
     """The cache in ``directory``, shared with every other build that uses it; see :mod:`~capsule_builder.cache.place`.
 
     While it is open nothing is pruned. Once something could not be written, nothing more is, and ``trouble`` says why.
+    ``written`` are the bytes of new blobs.
 
     Raises:
         Unusable: there is no such thing here.
@@ -53,6 +58,8 @@ class Store:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.trouble: Unusable | None = None
+        self.written = 0
+        self._mark = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._names = itertools.count()
         self._open = contextlib.ExitStack()
         self.room = open_room(directory, make=True)
@@ -109,12 +116,24 @@ class Store:
             self.trouble = unusable(self.directory, f"it cannot be written to: {error.strerror or error}")
 
     def _temporary(self) -> str:
-        self._last = f".{os.getpid()}-{next(self._names)}-{os.urandom(6).hex()}.partial"
+        self._last = f".{self._mark}-{next(self._names)}.partial"
         return self._last
 
     def find(self, key: str) -> tuple[Blob, bytes] | None:
         """The blob ``key`` and its part of the index, when it is there and sound to the last bit."""
         return self._sound(key)
+
+    def touch(self, key: str) -> None:
+        """Notes that a blob which no record names was of use; its seal is broken by that."""
+        with contextlib.suppress(OSError):
+            os.utime(key, dir_fd=self.blobs, follow_symlinks=False)
+
+    def is_sealed(self, blob: Blob) -> bool:
+        """Whether a blob that was sealed in this boot is as it was."""
+        try:
+            return _seal_of(os.stat(blob.key, dir_fd=self.blobs, follow_symlinks=False)) == blob.seal
+        except OSError:
+            return False
 
     def open(self, blob: Blob, boot: str) -> BinaryIO | None:
         """The file of a blob that was sealed in ``boot``, at its beginning; None when it is not there, or not sound."""
@@ -143,32 +162,41 @@ class Store:
         except OSError:
             return None
         with os.fdopen(fd, "rb", buffering=0) as file:
-            try:
-                seal = _seal(fd)
-                size = os.fstat(fd).st_size
-                foot = os.pread(fd, _FOOT.size, max(0, size - _FOOT.size))
-                if len(foot) == _FOOT.size:
-                    data_size, index_size, digest, mark = _FOOT.unpack(foot)
-                    whole = mark == _MARK and data_size + index_size + _FOOT.size == size
-                    if whole and _digest(file, data_size + index_size) == digest:
-                        return Blob(key, data_size, seal), os.pread(fd, index_size, data_size)
-            except OSError:  # of a disk that cannot be read
-                pass
-        with contextlib.suppress(OSError):
-            os.unlink(key, dir_fd=self.blobs)
-        return None
+            found = _checked(key, file)
+        if not found:
+            with contextlib.suppress(OSError):
+                os.unlink(key, dir_fd=self.blobs)
+        return found
+
+    @staticmethod
+    def is_sound(name: str, place: int, kind: str) -> bool:
+        """Whether the blob or the record ``name`` in the directory ``place`` is what it was, to the last bit."""
+        if kind == RECORDS:
+            return Store.read(name, place) is not None
+        try:
+            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb", buffering=0) as file:
+                return _checked(name, file) is not None
+        except OSError:
+            return False
 
     def load(self, name: str) -> bytes | None:
         """What the record ``name`` (64 hex digits) holds; None when there is none, or it is damaged."""
+        data = self.read(name, self.records)
+        if data is not None:
+            with contextlib.suppress(OSError):
+                os.utime(name, dir_fd=self.records)  # it was of use
+        return data
+
+    @staticmethod
+    def read(name: str, place: int) -> bytes | None:
+        """What the record ``name`` in the directory ``place`` holds; None when there is none, or it is damaged."""
         try:
-            with os.fdopen(os.open(name, _READ, dir_fd=self.records), "rb") as file:
+            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb") as file:
                 data = file.read()
         except OSError:
             return None
         if data[:32] != hashlib.sha256(memoryview(data)[32:]).digest():
             return None
-        with contextlib.suppress(OSError):
-            os.utime(name, dir_fd=self.records)  # it was of use
         return data[32:]
 
     def save(self, name: str, pieces: Iterable[bytes]) -> None:
@@ -221,6 +249,7 @@ class NewBlob:
         seal = _seal(self._fd)
         os.close(self._fd)
         self._fd = -1
+        self._store.written += self.size
         return Blob(key, self.size, seal)
 
     def file(self) -> int:
@@ -234,6 +263,23 @@ class NewBlob:
             self._fd = -1
             with contextlib.suppress(OSError):
                 os.unlink(self._name, dir_fd=self._store.blobs)
+
+
+def _checked(key: str, file: BinaryIO) -> tuple[Blob, bytes] | None:
+    """The blob in ``file``, and its part of the index, if all of it is what it was."""
+    try:
+        seal = _seal(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        foot = os.pread(file.fileno(), _FOOT.size, max(0, size - _FOOT.size))
+        if len(foot) != _FOOT.size:
+            return None
+        data_size, index_size, digest, mark = _FOOT.unpack(foot)
+        whole = mark == _MARK and data_size + index_size + _FOOT.size == size
+        if whole and _digest(file, data_size + index_size) == digest:
+            return Blob(key, data_size, seal), os.pread(file.fileno(), index_size, data_size)
+    except OSError:  # of a disk that cannot be read
+        pass
+    return None
 
 
 def is_key(name: str) -> bool:
@@ -261,7 +307,10 @@ def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _seal(fd: int) -> str:
-    status = os.fstat(fd)
+    return _seal_of(os.fstat(fd))
+
+
+def _seal_of(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 

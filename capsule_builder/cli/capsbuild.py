@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 
 from capsule_builder import __version__
 from capsule_builder.build import Built, Signer, build
+from capsule_builder.cache.place import default_directory
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
 from capsule_builder.cli.progress import bar
 from capsule_builder.errors import Problem
-from capsule_builder.metadata import UNSTAMPED, short_id
+from capsule_builder.metadata import UNSTAMPED, BuildFacts, short_id
 from capsule_builder.paths import shown
-from capsule_builder.stamp import from_environment
 
 if TYPE_CHECKING:
     from capsule_builder.statements import Statement
 
 _EPILOG = """\
 other commands:
+  capsbuild cache info|prune   tell what is remembered of earlier builds, and forget it
   capsbuild anchors DIR        list every byte that ties a tree to the place where it lies
   capsbuild requirements ...   tell whether an environment is all that requirements files ask for
   capsbuild sign FILE ...      sign a capsule that was built
@@ -49,6 +50,7 @@ exit status: 0 the capsule was built; 1 it was refused, and nothing was written;
 
 _COMMANDS = (
     "anchors",
+    "cache",
     "diff",
     "inspect",
     "keygen",
@@ -91,12 +93,13 @@ def _run(arguments: argparse.Namespace) -> int:
             output=arguments.output,
             level=arguments.compression_level,
             jobs=arguments.jobs,
-            build=from_environment(os.environ) if arguments.stamp else UNSTAMPED,
+            build=_stamp() if arguments.stamp else UNSTAMPED,
             hash_archive=arguments.json,
             sign=sign,
             statements=statements,
             progress=None if arguments.quiet else bar,
             before_commit=report.finish,
+            cache=None if arguments.no_cache else arguments.cache_dir or default_directory(os.environ),
         )
     report.finish()
     warnings += built.warnings if built else ()
@@ -128,6 +131,12 @@ def _statements(arguments: argparse.Namespace) -> list[Statement]:
 
     found = [PROVENANCE] if arguments.provenance else []
     return [*found, sbom(arguments.platform)] if arguments.sbom else found
+
+
+def _stamp() -> BuildFacts:
+    from capsule_builder.stamp import from_environment
+
+    return from_environment(os.environ)
 
 
 def _signer(arguments: argparse.Namespace, warnings: list[Problem]) -> Signer:
@@ -205,6 +214,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sbom", action="store_true", help="write what is in it (CycloneDX), into a .cdx.json beside it"
     )
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        type=some,
+        help="what remembers earlier builds (default: rules_capsule in $XDG_CACHE_HOME or ~/.cache)",
+    )
+    cache.add_argument("--no-cache", action="store_true", help="remember nothing; the archive is the same")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     return parser

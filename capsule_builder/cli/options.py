@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from capsule_builder.archive.members import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
-from capsule_builder.build import PythonOptions, Source
-from capsule_builder.python.gather import DEFAULT_PLATFORM, Wish
+from capsule_builder.archive.effort import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
+from capsule_builder.request import DEFAULT_PLATFORM, PythonOptions, Source, Wish
 
 
 def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DEFAULT_LEVEL) -> None:
@@ -128,7 +127,7 @@ def python_of(arguments: argparse.Namespace) -> PythonOptions:
 
 
 def some(text: str) -> str:
-    """A text that is not empty, for argparse."""
+    """A text that is not empty, for argparse: an empty one is a variable that somebody forgot to set."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
     return text

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from capsule_builder.layer import Progress
+if TYPE_CHECKING:
+    from capsule_builder.layer import Progress
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
+from capsule_builder.cli.options import some
 from capsule_builder.errors import Problem
 from capsule_builder.keys import PASSWORD_FILE, check_not_key, open_secret_key
 from capsule_builder.minisign import key_id_text
@@ -97,28 +98,22 @@ def _parser(archive: str | None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     if not archive:
-        parser.add_argument("file", metavar="FILE", type=_some, help="the capsule")
+        parser.add_argument("file", metavar="FILE", type=some, help="the capsule")
     parser.add_argument(
-        "--key", metavar="KEY", type=_some, required=True, help="the secret key, of capsbuild keygen or of minisign -G"
+        "--key", metavar="KEY", type=some, required=True, help="the secret key, of capsbuild keygen or of minisign -G"
     )
     where = parser.add_mutually_exclusive_group()
     if not archive:
         where.add_argument(
-            "--output", metavar="SIG", type=_some, help="where to write the signature (default: FILE.minisig)"
+            "--output", metavar="SIG", type=some, help="where to write the signature (default: FILE.minisig)"
         )
         parser.add_argument("--force", action="store_true", help="replace another signature")
     where.add_argument(
         "--output-dir",
         metavar="DIR",
-        type=_some,
+        type=some,
         default="." if archive else None,
         help="copy the capsule to DIR under its real name, with the signature beside it; made when it does not exist",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
-
-
-def _some(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return text

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
+from capsule_builder.cli.options import some
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
 from capsule_builder.minisign import PublicKey, SecretKeyFile
@@ -43,8 +44,9 @@ def main(argv: Sequence[str]) -> int:
         report.prepare()
         parser = _parser()
         arguments = parser.parse_args(argv)
-        if arguments.require_signature and not (arguments.public_key or arguments.trusted_keys):
-            parser.error("--require-signature needs --public-key or --trusted-keys")
+        for option in ("require_signature", "require_prehashed"):
+            if getattr(arguments, option) and not (arguments.public_key or arguments.trusted_keys):
+                parser.error(f"--{option.replace('_', '-')} needs --public-key or --trusted-keys")
         return _run(arguments)
     except report.Stopped as stopped:
         report.leave(stopped)
@@ -198,13 +200,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", metavar="FILE", help="the archive; its signature is FILE.minisig")
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument(
-        "--public-key", metavar="KEY", help="it must be signed by this key: a minisign .pub file, or its base64 line"
+        "--public-key",
+        metavar="KEY",
+        type=some,
+        help="it must be signed by this key: a minisign .pub file, or its base64 line",
     )
-    whose.add_argument("--trusted-keys", metavar="DIR", help="if it is signed, then by one of the keys in DIR (*.pub)")
+    whose.add_argument(
+        "--trusted-keys", metavar="DIR", type=some, help="if it is signed, then by one of the keys in DIR (*.pub)"
+    )
     parser.add_argument("--require-signature", action="store_true", help="refuse it when it is not signed")
     parser.add_argument("--require-prehashed", action="store_true", help="refuse signatures of minisign's legacy form")
     parser.add_argument(
-        "--extract-to", metavar="DIR", help="unpack it to DIR, which does not exist or is empty, once everything holds"
+        "--extract-to",
+        metavar="DIR",
+        type=some,
+        help="unpack it to DIR, which does not exist or is empty, once everything holds",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")

@@ -42,7 +42,8 @@ def page(content: Content, difference: Difference | None) -> str:
 
 def _data(content: Content, difference: Difference | None) -> dict[str, Any]:
     owners, metadata = Owners(content), content.metadata or {}
-    layers = {layer["name"]: number for number, layer in enumerate(metadata["layers"])}
+    names = [layer["name"] for layer in metadata["layers"]]
+    layers = {name: number for number, name in reversed([*enumerate(names)])}  # of equal names the first
     groups: dict[Group, int] = {}
     marks = _marks(difference)
     rows = []
@@ -53,7 +54,7 @@ def _data(content: Content, difference: Difference | None) -> dict[str, Any]:
     keys = ("id", "name", "version", "entrypoint", "requirements", "builder", "build", "files", "total_size")
     return {
         "about": {**{key: metadata[key] for key in keys}, "file": shown(content.file), "size": content.size},
-        "layers": list(layers),
+        "layers": names,
         "groups": [group.title for group in groups],
         "entries": rows,
         "difference": _difference(difference) if difference else None,

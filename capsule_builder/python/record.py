@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.paths import shown
+from capsule_builder.paths import MAX_PATH_BYTES, shown
 
 _STRONG = {"sha256": 32, "sha384": 48, "sha512": 64}
 _MAX_DIGITS = 18
@@ -91,6 +91,8 @@ def _row(fields: list[str]) -> Row:
     path, stated, size = fields
     if not path:
         raise ValueError("no path")
+    if len(path) > MAX_PATH_BYTES:
+        raise ValueError(f"path is longer than {MAX_PATH_BYTES:,} characters: {shown(path[:60])}…")
     if size and not (size.isascii() and size.isdigit() and len(size) <= _MAX_DIGITS):
         raise ValueError(f"not a size: {shown(size[:80])}")
     length = int(size) if size else None
@@ -98,13 +100,13 @@ def _row(fields: list[str]) -> Row:
         return Row(path, size=length)
     algorithm, _, value = stated.partition("=")
     if algorithm not in _STRONG:
-        raise ValueError(f"not a hash that proves anything: {shown(algorithm[:80])} ({shown(path[:200])})")
+        raise ValueError(f"not a hash that proves anything: {shown(algorithm[:80])} ({shown(path)})")
     try:
         digest = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != _STRONG[algorithm]:
-        raise ValueError(f"not a {algorithm} in base64: {shown(value[:80])} ({shown(path[:200])})")
+        raise ValueError(f"not a {algorithm} in base64: {shown(value[:80])} ({shown(path)})")
     return Row(path, algorithm, digest, length)
 
 

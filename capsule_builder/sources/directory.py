@@ -6,11 +6,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
-from capsule_builder.sources.files import OpenFile, changed, open_regular, special_file, unreadable, vanished
+from capsule_builder.sources.files import OpenFile, open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
 from capsule_builder.sources.states import Watch
 from capsule_builder.sources.survey import Survey
@@ -32,10 +32,8 @@ class KnownFile:
     executable_bit: bool
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, in pieces of at most 1 MiB; raises what :meth:`OpenFile.chunks` does."""
+        """The bytes, as they are now, in pieces of at most 1 MiB; raises what :meth:`OpenFile.chunks` does."""
         with self.tree.read(self.path) as file:
-            if file.size != self.size:
-                raise changed(self.path)
             yield from file.chunks()
 
 
@@ -44,12 +42,13 @@ class DirectoryTree(Tree):
     """What a directory holds; nothing is held open between two files.
 
     ``states`` has a line for each file, as ``watch`` makes it, in no order; None when nobody watches. Files that are
-    ``known`` are not opened until they are read.
+    ``known`` are not opened until they are read; ``learned`` is for whoever reads one, as :class:`OpenFile` says.
     """
 
     watch: Watch | None = None
     states: list[str] = field(default_factory=list)
     known: dict[str, KnownFile] = field(default_factory=dict)
+    learned: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[OpenFile | KnownFile]:
@@ -69,7 +68,7 @@ class DirectoryTree(Tree):
         finally:
             os.close(top)
         try:
-            yield file
+            yield replace(file, learned=self.learned) if self.watch else file
         finally:
             os.close(file.fd)
 

@@ -20,12 +20,14 @@ MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that who
 class OpenFile:
     """The content of an open regular file, as it was when it was opened.
 
-    ``path`` is what messages call it. The descriptor belongs to whoever opened it.
+    ``path`` is what messages call it. The descriptor belongs to whoever opened it; whoever reads all of it may say what
+    was ``learned``: its SHA-256 in hex, and whether it is a program, or ELF, by its path.
     """
 
     fd: int
     path: str
     status: os.stat_result
+    learned: dict[str, tuple[str, bool, bool]] | None = None
 
     @property
     def size(self) -> int:
@@ -69,6 +71,7 @@ class OpenFile:
         """
         left = self.size
         try:
+            os.lseek(self.fd, 0, os.SEEK_SET)
             while left:
                 chunk = os.read(self.fd, min(left, _CHUNK))
                 if not chunk:

@@ -34,7 +34,7 @@ class Survey:
         ``base`` is empty or ends in ``/``; ``names`` are those of what it holds.
         """
         joined = "/".join(names)
-        if not rules.spare(joined) or self._without:
+        if self._without or not rules.spare(joined):
             return False
         if self.rules.exempt(base):
             return True

@@ -192,7 +192,9 @@ def test_every_action_is_hermetic_and_may_have_its_paths_mapped(bazel: Bazel) ->
         "CapsuleAssemble",
         "CapsuleInterpreter",
         "CapsuleLayer",
+        "CapsuleProvenance",
         "CapsulePythonBase",
+        "CapsuleSbom",
         "CapsuleWheelLayer",
     }
     assert len(re.findall(r"ExecutionInfo: \{supports-path-mapping: 1\}$", said, re.M)) >= len(mnemonics)

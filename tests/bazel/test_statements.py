@@ -14,7 +14,7 @@ import pytest
 
 from tests.bazel.harness import Bazel
 from tests.capsbuild.command import capsbuild
-from tests.determinism import casd
+from tests.determinism import casd, pythons
 from tests.provenance.slsa import check_provenance
 
 SUFFIXES = {"provenance": ".provenance.json", "sbom": ".cdx.json"}
@@ -115,6 +115,13 @@ def test_what_is_no_lock_of_this_capsule_is_refused(bazel: Bazel, lock: str, com
     assert complaint in bazel.refuses(f"//environments:locked_{lock}", "--output_groups=provenance")
 
 
+def test_real_wheels_are_what_the_lock_that_they_were_fetched_by_names(bazel: Bazel) -> None:
+    bazel.build("//environments:fetched_capsule", BOTH)
+    bom = json.loads(bazel.output("environments:fetched_capsule.cdx.json").read_bytes())
+    assert "ruamel-yaml" in {part["name"] for part in bom["components"]}
+    assert all(part["licenses"] for part in bom["components"])
+
+
 def test_a_change_of_the_lock_packs_nothing(bazel: Bazel) -> None:
     bazel.build(LOCKED)
     bazel.build(LOCKED, BOTH)
@@ -146,6 +153,14 @@ def test_they_are_written_in_a_sandbox_and_remotely_with_the_same_bytes(bazel: B
         assert written(f"--remote_executor={address}", "--spawn_strategy=remote") == reference
     again()
     assert written("--spawn_strategy=local") == reference
+
+
+@pytest.mark.parametrize("python", pythons.found().values())
+def test_the_builders_python_changes_no_byte(bazel: Bazel, tmp_path: pathlib.Path, python: str) -> None:
+    bazel.build(LOCKED, "--output_groups=+provenance,+sbom", f"--repo_env=CAPSULE_PYTHON={python}")
+    archive = bazel.output(LOCKED + ".tar.gz")
+    for group, suffix in SUFFIXES.items():
+        assert bazel.output(LOCKED + suffix).read_bytes() == by_command(archive, group, tmp_path)
 
 
 # The library

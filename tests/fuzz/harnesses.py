@@ -48,6 +48,7 @@ HARNESSES: dict[str, Fuzzed] = {
     "listing-forged": Fuzzed(parts.listing_forged, 5000),
     "index": Fuzzed(parts.index, 3000),
     "metadata": Fuzzed(parts.metadata, 3000, parts.metadata_seeds, archives.TEXT_TOKENS),
+    "metadata-forged": Fuzzed(parts.metadata_forged, 3000),
     "gzip": Fuzzed(parts.gzip_member, 5000),
     "program": Fuzzed(parts.program, 1000, parts.program_seeds),
     "manifest": Fuzzed(texts.manifest, 500, texts.manifest_seeds, texts.MANIFEST_TOKENS),

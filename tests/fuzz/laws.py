@@ -12,6 +12,9 @@ from capsule_builder.errors import CapsuleError
 MAX_SECONDS = 10.0
 """Of CPU time, for at most 64 KiB: nothing that takes linear time comes near, on any machine."""
 
+MAX_MESSAGE = 30_000
+"""Characters: a path of 4,096, or two, each of them an escape."""
+
 _CODE = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -53,7 +56,7 @@ def check_refusal(error: CapsuleError) -> None:
         law(problem.message, f"a problem has a message: {problem.code}")
         for text in (problem.message, problem.remedy):
             law(not _UNSHOWABLE.search(text), f"a message can be shown: {text!r}")
-        law(len(problem.message) < 20_000, f"a message has an end: {problem.code}")
+        law(len(problem.message) < MAX_MESSAGE, f"a message has an end: {problem.code}")
 
 
 def check_path(path: str) -> None:

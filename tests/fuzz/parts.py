@@ -207,9 +207,40 @@ def metadata(data: bytes) -> bool:
     return True
 
 
+@functools.lru_cache
 def metadata_seeds() -> list[bytes]:
     """Those of the vectors, the one with the true claims first."""
     return [path.read_bytes() for path in sorted(DIRECTORY.glob("*/metadata.json"))]
+
+
+VALUES: tuple[object, ...] = (
+    0, 1, -1, 1 << 62, 10**18, True, None, "", "x", "a\nb", "\u202e", "é", "x" * 5000, 1.5, [], {}, [[]], {"name": "x"},
+    "2000-01-01T00:00:00Z", "2000-13-01T00:00:00Z", "2000-01-01T00:00:00+00:00", "verified", "0" * 64, "\ud800",
+)  # fmt: skip
+
+
+def metadata_forged(data: bytes) -> bool:
+    """Metadata in which some values are others, or some keys elsewhere, written as they should be."""
+    choices = Choices(data)
+    document = json.loads(choices.pick(metadata_seeds()))
+    for _ in range(choices.below(4)):
+        place = document
+        inner = place[choices.pick(list(place))]
+        if isinstance(inner, list) and inner:
+            inner = choices.pick(inner)
+        if isinstance(inner, dict) and inner and choices.below(4):
+            place = inner
+        key = choices.pick(list(place))
+        value = choices.pick(VALUES)
+        change = choices.below(4)
+        if change == 0:
+            place[key] = place.pop(key)
+        elif change == 1:
+            place[str(value)[:9]] = value
+        else:
+            place[key] = value
+    text = json.dumps(document, indent=2, ensure_ascii=choices.once_in(16)) + "\n"
+    return metadata(text.encode("utf-8", "surrogatepass"))
 
 
 @functools.lru_cache

@@ -145,6 +145,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Patch], None]]] = {
     "padding that is not looked at": ("forged", tar_padding),
     "claims that are not checked": ("forged", nothing(reader, "check_claims")),
     "claims about layers that are not checked": ("metadata", nothing(parts, "check_claims")),
+    "claims of other counts that are not checked": ("metadata-forged", nothing(parts, "check_claims")),
     "programs that are listed as files": ("forged", nothing(ModeReader, "executable", False)),
     "links that are not followed": ("listing", nothing(Walker, "check_links")),
     "links among links that are not followed": ("listing-forged", nothing(Walker, "check_links")),

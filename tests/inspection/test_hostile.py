@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,17 @@ def test_what_is_in_two_layers_is_counted_in_both_and_compared_once(tmp_path: Pa
     (tmp_path / "b").write_bytes(with_entries(One("data2", "file", b"x")))
     ran = capsbuild("diff", tmp_path / "a", tmp_path / "b", "--json")
     assert (ran.status, json.loads(ran.out)["reasons"]) == (0, [])
+
+
+def test_layers_of_one_name_are_shown_as_one(tmp_path: Path) -> None:
+    """Names are for people, and need not differ."""
+    layers = [("app", small()), ("x", [One("x1", "file", b"1")]), ("x", [One("x2", "file", b"2")])]
+    inspected(Forge(layers).build(), tmp_path / "a")
+    page = (tmp_path / "a.html").read_text()
+    (text,) = re.findall(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.S)
+    data = json.loads(text)
+    assert data["layers"] == ["app", "x", "x"]
+    assert {data["layers"][entry[4]] for entry in data["entries"] if entry[0].startswith("x")} == {"x"}
 
 
 def test_deep_directories_take_no_more_time_than_others(tmp_path: Path) -> None:

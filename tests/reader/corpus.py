@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import lzma
 import struct
@@ -48,12 +49,16 @@ hostile("only a gzip header", "archive-truncated", lambda: GZIP)
 hostile("text", "gzip-magic", lambda: b"<html>404 Not Found</html>")
 hostile("a ZIP", "archive-other", lambda: b"PK\3\4" + bytes(100))
 hostile("xz", "archive-other", lambda: lzma.compress(sound()))
+hostile("bzip2", "archive-other", lambda: bz2.compress(sound()))
+hostile("zstd", "archive-other", lambda: b"\x28\xb5\x2f\xfd" + bytes(100))
+hostile("an empty member first", "tar-truncated", lambda: member(b"") + sound())
 hostile("a second compression around it", "tar-magic", lambda: member(sound()))
 hostile("a tar without compression", "archive-other", lambda: second.tar_entry(".capsule_metadata.json", "file", b"{}"))
 hostile("cut in the middle", "archive-truncated", lambda: sound()[:900])
 hostile("without its tail", "archive-truncated", lambda: sound()[:-28])
 hostile("cut in the tail", "archive-truncated", lambda: sound()[:-1])
 hostile("another tail", "archive-tail", lambda: Forge(tail=member(bytes(2048)).ljust(28, b"\0")).build())
+hostile("a byte after the tail", "archive-trailing", lambda: sound() + b"\0")
 hostile("zeros after the tail", "archive-trailing", lambda: sound() + bytes(512))
 hostile("a member after the tail", "archive-trailing", lambda: sound() + member(b"hidden"))
 hostile("a capsule after the capsule", "archive-trailing", lambda: sound() * 2)
@@ -62,6 +67,7 @@ hostile("a file name in the gzip header", "gzip-flags", flipped(3, b"\x08"))
 hostile("a comment in the gzip header", "gzip-flags", flipped(3, b"\x10"))
 hostile("extra fields in the gzip header", "gzip-flags", flipped(3, b"\x04"))
 hostile("a checksum of the gzip header", "gzip-flags", flipped(3, b"\x02"))
+hostile("a flag that says text", "gzip-flags", flipped(3, b"\x01"))
 hostile("a reserved flag", "gzip-flags", flipped(3, b"\x80"))
 hostile("a time in the gzip header", "gzip-time", flipped(4, b"\1"))
 hostile("an extra flag", "gzip-system", flipped(8, b"\2"))
@@ -131,6 +137,8 @@ hostile("a size in base 256", "tar-size", header(FILE, 124, b"\x80" + bytes(9) +
 hostile("a negative size", "tar-size", header(FILE, 124, b"\xff" * 12))
 hostile("a size without a NUL", "tar-size", header(FILE, 124, b"000000000620"))
 hostile("a size with spaces", "tar-size", header(FILE, 124, b"        620\0"))
+hostile("a size that is not octal", "tar-size", header(FILE, 124, b"00000000920\0"))
+hostile("a size of 8 GiB", "tar-size", header(FILE, 124, b"77777777777\0"))
 hostile("another size", "tar-size", header(FILE, 124, b"00000000617\0"))
 hostile("a size on a link", "tar-size", header("link", 124, b"00000001000\0"))
 hostile("a size on a directory", "tar-size", header("var", 124, b"00000001000\0"))
@@ -144,6 +152,10 @@ hostile("something after the last field", "tar-reserved", header(FILE, 500, b"hi
 hostile("set-user-id", "tar-mode", header("start.sh", 100, b"0004755\0"))
 hostile("set-group-id", "tar-mode", header("start.sh", 100, b"0002755\0"))
 hostile("a sticky directory", "tar-mode", header("var", 100, b"0001777\0"))
+hostile("writable by the group", "tar-mode", header(FILE, 100, b"0000664\0"))
+hostile("writable by nobody", "tar-mode", header(FILE, 100, b"0000444\0"))
+hostile("a kind in the mode", "tar-mode", header(FILE, 100, b"0100644\0"))
+hostile("executable in the listing alone", "tar-mode", header("start.sh", 100, b"0000644\0"))
 hostile("writable by the world", "tar-mode", header(FILE, 100, b"0000666\0"))
 hostile("a directory that nobody can enter", "tar-mode", header("var", 100, b"0000644\0"))
 hostile("executable in the tar alone", "tar-mode", header(FILE, 100, b"0000755\0"))
@@ -197,6 +209,8 @@ hostile("another size in a pax header", "tar-pax-needless", before(pax(record(b"
 hostile("another path in a pax header", "tar-pax-needless", before(pax(record(b"path", b"/etc/passwd"))))
 hostile("a comment in a pax header", "tar-pax-needless", before(pax(record(b"comment", b"hidden"))))
 hostile("extended attributes", "tar-pax-needless", before(pax(record(b"SCHILY.xattr.security.capability", b"1"))))
+hostile("an access list", "tar-pax-needless", before(pax(record(b"SCHILY.acl.access", b"user::rwx"))))
+hostile("a record of libarchive", "tar-pax-needless", before(pax(record(b"LIBARCHIVE.creationtime", b"1"))))
 hostile("a sparse map in a pax header", "tar-pax-needless", before(pax(record(b"GNU.sparse.map", b"0,1"))))
 hostile("another charset", "tar-pax-needless", before(pax(record(b"hdrcharset", b"BINARY"))))
 hostile("an empty pax header", "tar-pax-needless", before(pax(b"")))
@@ -290,6 +304,39 @@ hostile("a manifest that is none", "not-a-mapping", lambda: other_manifest(b"jus
 hostile("a manifest with aliases", "yaml-anchor", lambda: other_manifest(MANIFEST + b"env: &a {}\nx: *a\n"))
 hostile("a manifest of 2 MiB", "file-too-large", lambda: other_manifest(MANIFEST + b"#" * (2 << 20)))
 hostile("a manifest that is not UTF-8", "not-utf-8", lambda: other_manifest(MANIFEST + b"# \xff\n"))
+for what, code, line in [
+    ("a key twice", "duplicate-key", "name: forged"),
+    ("a tag", "yaml-tag", "env: !!python/object/apply:os.system [x]"),
+    ("a merge key", "merge-key", "env: {<<: {A: b}}"),
+    ("an unknown key", "unknown-key", "more: 1"),
+    ("a second document", "several-documents", "---\nname: other"),
+    ("no number", "not-text", "resources: {memory_max: .nan}"),
+    ("a quota below zero", "bad-cpu-quota", "resources: {cpu_quota: -1%}"),
+    ("a variable of the linker", "reserved-variable", "env: {LD_PRELOAD: x.so}"),
+    ("a variable's name that is none", "bad-variable", "env: {a-b: x}"),
+    ("a line of a unit file", "line-break", 'env: {A: "x\\nExecStart=/bin/evil"}'),
+    ("a NUL", "control-character", 'env: {A: "x\\0"}'),
+    ("a specifier of systemd", "percent-sign", 'env: {A: "%n"}'),
+    ("a line that goes on", "trailing-backslash", "env: {A: 'x\\'}"),
+    ("a service's name that leads out", "bad-name", "services:\n  - name: ../x\n    entrypoint: start.sh"),
+]:
+    hostile(f"{what} in the manifest", code, lambda line=line: other_manifest(MANIFEST + f"{line}\n".encode()))  # type: ignore[misc]
+hostile(
+    "brackets within brackets in the manifest",
+    "not-a-mapping",
+    lambda: other_manifest(MANIFEST + b"env: " + b"[" * 5000 + b"]" * 5000 + b"\n"),
+)
+hostile("an absolute entry point", "bad-path", lambda: other_manifest(MANIFEST.replace(b"start.sh", b"/usr/bin/env")))
+hostile(
+    "an entry point that leaves the capsule",
+    "bad-path",
+    lambda: other_manifest(MANIFEST.replace(b"start.sh", b"../start.sh")),
+)
+hostile(
+    "an entry point that leads to a directory",
+    "entrypoint-missing",
+    lambda: with_entries(One("start.sh", "symlink", b"data"), without="start.sh"),
+)
 hostile(
     "another name in the manifest", "metadata-manifest", lambda: other_manifest(MANIFEST.replace(b"forged", b"other"))
 )
@@ -317,12 +364,17 @@ hostile("an absolute name", "path-relative", named("/etc/passwd"))
 hostile("a name with ..", "path-relative", named("a/../../etc/passwd"))
 hostile("a name that is ..", "path-relative", named(".."))
 hostile("a name with .", "path-relative", named("./x"))
+hostile("a name that ends in .", "path-relative", named("a/."))
 hostile("a name that is .", "path-relative", named("."))
 hostile("an empty part", "path-relative", named("a//b"))
 hostile("a slash at the end", "path-relative", named("a/"))
 hostile("a backslash", "name-character", named("a\\b"))
 hostile("a NUL", "name-character", named("a\0b"))
 hostile("an escape", "name-character", named("a\x1b[2Jb"))
+hostile("a line end in a name", "listing-line", named("a\nb"))
+hostile("a control character beyond ASCII", "name-character", named("a\x85b"))
+hostile("an isolate of direction", "name-character", named("a\u2066b"))
+hostile("a byte order mark in a name", "name-character", named("\ufeffa"))
 hostile("a DEL", "name-character", named("a\x7fb"))
 hostile("a tab", "name-character", named("a\tb"))
 hostile("a carriage return", "name-character", named("a\rb"))
@@ -379,6 +431,8 @@ hostile(
     ),
 )
 hostile("a link with a control character", "link-character", linked("a\x01b"))
+hostile("a link with a NUL", "link-character", linked("a\0b"))
+hostile("a link with a line end", "listing-line", linked("a\nb"))
 hostile("a link with a backslash", "link-character", linked("a\\b"))
 hostile("a long link", "link-length", linked("./" * 2100))
 hostile("a link through a long name", "link-length", linked("n" * 256))
@@ -412,6 +466,9 @@ hostile("a digest in capitals", "listing-line", listing(lambda text: text.replac
 hostile("an MD5 in the listing", "listing-line", listing(lambda text: text + b"0" * 32 + b"  z\n"))
 hostile("a path with an escape of sha256sum", "listing-line", listing(lambda text: text + b"\\" + b"0" * 64 + b"  z\n"))
 hostile("a listing that is not UTF-8", "listing-encoding", listing(lambda text: text + b"0" * 64 + b"  z\xff\n"))
+hostile("half a character in the listing", "listing-encoding", listing(lambda t: t + b"0" * 64 + b"  \xed\xa0\x80\n"))
+hostile("a slash in two bytes", "listing-encoding", listing(lambda text: text + b"0" * 64 + b"  \xc0\xafx\n"))
+hostile("a link over a directory", "listing-order", listing(lambda text: text + b"# symlink\tvar\tdata\n"))
 hostile("an endless line", "listing-line", listing(lambda text: text + b"0" * 64 + b"  " + b"z" * 100_000 + b"\n"))
 hostile("more in the listing", "listing-missing", listing(lambda text: text + b"0" * 64 + b"  z\n"))
 hostile("less in the listing", "index-unlisted", lambda: with_change("var", listed=False))
@@ -426,6 +483,7 @@ hostile("an empty index", "index-header", index(lambda text: b""))
 hostile("an index without layers", "listing-missing", index(lambda text: text[:19]))
 hostile("a member before any layer", "index-line", index(lambda text: text[:19] + b"# member\t30\t1\n" + text[19:]))
 hostile("a number with a leading zero", "index-line", index(lambda text: text.replace(b"\n0\t", b"\n00\t")))
+hostile("a digit beyond ASCII", "index-line", index(lambda text: text.replace(b"\n0\t", "\n\u0660\t".encode())))
 hostile("a negative number", "index-line", index(lambda text: text.replace(b"\n0\t", b"\n-1\t")))
 hostile(
     "a number of a thousand digits",
@@ -490,6 +548,8 @@ hostile(
     "content-hash",
     two_layers(One(FILE, "file", b"one\ntwo\n" * 50, listed=False, content=lambda d: b"X" + d[1:])),
 )
+hostile("a directory over the link of another layer", "index-digest", two_layers(One("link", "dir", listed=False)))
+hostile("a file through the link of another layer", "index-unlisted", two_layers(One("link/x", "file", listed=False)))
 hostile("another digest in a second layer", "index-digest", two_layers(One(FILE, "file", b"X" * 400, listed=False)))
 hostile(
     "another kind in a second layer",
@@ -562,6 +622,13 @@ def renamed(name: str, other: str) -> Archive:
 
 
 hostile("another first file", "tar-name", renamed(".capsule_metadata.json", "capsule.yml"))
+hostile("the listing twice", "tar-name", lambda: Forge(order=lambda heads: [*heads[:2], *heads[1:]]).build())
+hostile("the index twice", "tar-name", lambda: Forge(order=lambda heads: [*heads, heads[2]]).build())
+hostile(
+    "a pax header for all that follows, first",
+    "tar-pax-global",
+    lambda: Forge(head=lambda n, tar: pax(record(b"path", b"x"), b"g") + tar if "metadata" in n else tar).build(),
+)
 hostile("another second file", "tar-name", lambda: Forge(order=lambda heads: [heads[0], heads[2], heads[1]]).build())
 hostile(
     "the listing as a link",

@@ -17,6 +17,8 @@ from capsule_builder.errors import CapsuleError
 from capsule_builder.links import links_problems
 from capsule_builder.modes import is_program
 from tests.format.second import listing
+from tests.reader.forge import One, with_entries
+from tests.reader.reading import read
 
 PARTS = st.sampled_from(["a", "b", "c", "..", ".", ""])
 TARGETS = st.lists(PARTS, min_size=1, max_size=6).map("/".join).filter(lambda t: t and not t.startswith("/"))
@@ -44,6 +46,22 @@ def test_links_are_judged_as_the_builder_judges_them(entries: dict[str, str | No
     links = {path: target for path, target in entries.items() if target}
     paths = [path if target else f"{path}/" for path, target in entries.items()]
     assert accepted(entries) == (not links_problems(links, paths))
+
+
+@pytest.mark.parametrize("names", [
+    ["C:x"], ["-rf"], ["--"], ["%n"], ["*?[]{}$`'\"<>|&;!#~"], [" x "], ["..."], ["con"], ["\u200d"],
+    ["A", "a"], ["\u00c5", "\u212b", "A\u030a"], ["e\u0301/x", "\u00e9/x"], ["\ufb01", "fi"], ["/".join(["d"] * 2048)],
+], ids=ascii)  # fmt: skip
+def test_names_that_linux_takes_and_tells_apart_are_taken(names: list[str]) -> None:
+    """As ``docs/verify.md`` says, and why."""
+    found = read(with_entries(*(One(name, "file", name.encode()) for name in names)))
+    assert {path: data.decode() for _, path, _, data in found if path in names} == {name: name for name in names}
+
+
+def test_an_entry_point_may_be_a_link_to_a_file() -> None:
+    script = One("bin/run.sh", "executable", b"#!/bin/sh\n")
+    link = One("start.sh", "symlink", b"bin/run.sh")
+    assert ("app", "start.sh", "symlink", b"bin/run.sh") in read(with_entries(script, link, without="start.sh"))
 
 
 def elf(kind: int, table: int, segments: list[tuple[int, int, int]], parts: dict[int, bytes], size: int) -> bytes:

@@ -202,6 +202,16 @@ def test_what_is_no_sound_capsule_is_not_signed(
     assert files(capsule.parent) == before
 
 
+def test_a_directory_that_was_made_for_a_copy_goes_again_when_there_is_none(capsule: Path, keys: Keys) -> None:
+    data = bytearray(capsule.read_bytes())
+    data[-60] ^= 1  # after the head, so the directory has been made by then
+    capsule.write_bytes(data)
+    before = snapshot(capsule.parent)
+    ran = capsbuild("sign", capsule, "--key", keys.clear, "--output-dir", capsule.parent / "new" / "dist")
+    assert ran.status == 1
+    assert snapshot(capsule.parent) == before
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [

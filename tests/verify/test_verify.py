@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -224,6 +227,13 @@ def test_signatures_of_the_minisign_program(archive: Path, tmp_path: Path) -> No
 def test_wrong_usage(archive: Path, tmp_path: Path, key: Path) -> None:
     assert capsbuild("verify").status == 2
     assert capsbuild("verify", archive, "--require-signature").status == 2
+    assert capsbuild("verify", archive, "--require-prehashed").status == 2
+    for option in ("--public-key", "--trusted-keys", "--extract-to"):  # a variable that is not set must not mean none
+        ran = capsbuild("verify", archive, option, "")
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err.endswith(f"argument {option}: the name is empty\n")
+    for arguments in ([archive, ""], [archive, key, ""], [archive, "", "out"]):
+        assert subprocess.run(["sh", DOCS / "verify.sh", *arguments], cwd=tmp_path, capture_output=True).returncode == 2
     assert capsbuild("verify", archive, "--public-key", key, "--trusted-keys", key.parent).status == 2
     verify(archive, "--public-key", archive, status=2, code="minisign-malformed")
     (tmp_path / "none").mkdir()
@@ -431,15 +441,109 @@ def test_the_script_agrees(shell: list[str], archive: Path, key: Path, secret: S
     ):
         (tmp_path / "bad").write_bytes(bad)
         assert script("bad") == (4, "")
-    assert script("bad", "", "other")[0] == 4
+    assert script("bad", "-", "other")[0] == 4
     (tmp_path / "bad").write_bytes(Forge().build())
-    assert script("bad", "", "other")[0] == 0
+    assert script("bad", "-", "other")[0] == 0
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted(["bad", archive.name, f"{archive.name}.minisig", "keys", "kept", "other"])
 
 
+def repacked(*more: tuple[tarfile.TarInfo, bytes], listing: Callable[[bytes], bytes] = lambda text: text) -> bytes:
+    """A capsule with more in its tar, packed by Python: sound for whoever sees no further than tar does."""
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(Forge(listing=listing).build())) as old,
+        tarfile.open(fileobj=out, mode="w:gz") as new,
+    ):
+        for info in old:
+            new.addfile(info, old.extractfile(info) if info.isreg() else None)
+        for info, data in more:
+            new.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def entry(
+    name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: str = ""
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.mode, info.linkname, info.uid = len(data), kind, mode, link, 1234
+    return info, data
+
+
+def relisted(line: str) -> Callable[[bytes], bytes]:
+    """A listing with a line more."""
+    return lambda text: text + line.encode()
+
+
+EMPTY = hashlib.sha256().hexdigest()
+FOR_THE_SCRIPT: dict[str, Callable[[], bytes]] = {
+    "a file in the reserved names": lambda: repacked(entry(".capsule_hidden", b"x")),
+    "a file below the reserved names": lambda: repacked(entry(".capsule_hidden/x", b"x")),
+    "a file whose line is a comment": lambda: repacked(
+        entry("z", b"evil"), listing=relisted(f"#{'0' * 64} z\n"),
+    ),
+    "a fifo": lambda: repacked(entry("z", kind=tarfile.FIFOTYPE), listing=relisted(f"{EMPTY}  z\n")),
+    "standard input": lambda: repacked(listing=relisted(f"{EMPTY}  -\n")),
+    "a set-user-id program": lambda: repacked(
+        entry("z", b"", mode=0o4755), listing=relisted(f"{EMPTY} *z\n")
+    ),
+    "a mode that nobody lists": lambda: repacked(entry("z", b"", mode=0o600), listing=relisted(f"{EMPTY}  z\n")),
+    "a hard link": lambda: repacked(
+        entry("z", kind=tarfile.LNKTYPE, link="start.sh"),
+        listing=lambda text: text + re.findall(rb"([0-9a-f]{64} .)start.sh\n", text)[0] + b"z\n",
+    ),
+    "a directory that nobody can remove": lambda: repacked(entry("z", kind=tarfile.DIRTYPE, mode=0)),
+    "metadata that are a link": lambda: repacked(entry(".capsule_metadata.json", kind=tarfile.SYMTYPE, link="link")),
+    "a place outside": lambda: repacked(entry("out", kind=tarfile.SYMTYPE, link=".."), entry("out/x", b"x")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_THE_SCRIPT)
+@pytest.mark.parametrize("alone", [False, True], ids=["GNU", "busybox"])
+def test_the_script_is_not_fooled(name: str, alone: bool, tmp_path: Path) -> None:
+    """As root, too, for whom tar gives files to whoever it says, with all bits of their modes."""
+    (tmp_path / "bin").mkdir()
+    subprocess.run(["busybox", "--install", "-s", tmp_path / "bin"], check=True)
+    (tmp_path / "bad").write_bytes(FOR_THE_SCRIPT[name]())
+    shell = [tmp_path / "bin" / "sh"] if alone else ["dash"]
+    ran = subprocess.run(
+        [*shell, DOCS / "verify.sh", "bad", "-", "kept"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={"PATH": str(tmp_path / "bin") if alone else os.environ["PATH"]}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (4, ""), ran.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "bin"]
+
+
+@pytest.mark.parametrize("name", ["host:capsule", "-x", "a b'c\nd"])
+def test_the_script_takes_any_name(name: str, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(archive.read_bytes())
+    command = ["dash", DOCS / "verify.sh", name, "-", f"{name}.d"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ, "CDPATH": "/"}
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{ID}\n", "")
+    assert (tmp_path / f"{name}.d" / "capsule.yml").exists()
+
+
+def test_the_script_holds_the_names_against_the_content(
+    archive: Path, key: Path, secret: SecretKey, tmp_path: Path
+) -> None:
+    def status(path: Path) -> int:
+        return subprocess.run(["dash", DOCS / "verify.sh", path, key], capture_output=True, timeout=60).returncode
+
+    for name in (f"capsule-other-{ID[:12]}.tar.gz", "capsule-kinds-000000000000.tar.gz"):
+        misnamed = archive.with_name(name)
+        misnamed.write_bytes(archive.read_bytes())
+        sign(misnamed, secret)
+        assert status(misnamed) == 4
+    sign(archive, secret)
+    assert status(archive) == 0
+    sign(archive, secret, GOOD.replace("kinds", "other"))
+    assert status(archive) == 6
+
+
 def test_the_script_is_short() -> None:
-    assert len((DOCS / "verify.sh").read_text().splitlines()) <= 60
+    assert len((DOCS / "verify.sh").read_text().splitlines()) <= 80
 
 
 # The name of the file

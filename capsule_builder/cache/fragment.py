@@ -1,0 +1,42 @@
+"""The fragment of a layer that lies in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from capsule_builder.cache.record import Group
+from capsule_builder.cache.store import Lost, Store
+from capsule_builder.fragments import Spread
+
+
+@dataclass(slots=True)
+class CachedFragment(Spread):
+    """The fragment of a layer that was written through the cache; what could not be kept lies in ``spill``."""
+
+    store: Store
+    spill: BinaryIO | None
+    groups: list[Group] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the groups have in all."""
+        return sum(group.size for group in self.groups)
+
+    def parts(self) -> Iterator[tuple[BinaryIO, int, int]]:
+        """See :class:`Spread`.
+
+        Raises:
+            Lost: a blob is gone.
+        """
+        if self.spill:
+            self.spill.flush()
+        for group in self.groups:
+            if group.blob and (file := self.store.open(group.blob, self.store.boot)):
+                with file:
+                    yield file, 0, group.size
+            elif self.spill and not group.blob:
+                yield self.spill, group.start, group.size
+            else:
+                raise Lost

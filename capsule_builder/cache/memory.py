@@ -1,0 +1,291 @@
+"""What the cache knows of one source, built with the same options: the last build, and what it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from capsule_builder import __version__
+from capsule_builder.cache.fragment import CachedFragment
+from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
+from capsule_builder.cache.store import Store
+from capsule_builder.errors import Problem
+from capsule_builder.fragments import copy_fragment
+from capsule_builder.sources.directory import DirectoryTree, KnownFile
+from capsule_builder.sources.files import sha256_of
+from capsule_builder.sources.states import Watch, is_reliable
+
+if TYPE_CHECKING:
+    from capsule_builder.found import Found
+    from capsule_builder.make import Made
+    from capsule_builder.metadata import BuildFacts
+    from capsule_builder.request import PythonOptions, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A capsule that was built before, of the same; see :class:`~capsule_builder.build.Built`."""
+
+    id: str
+    name: str
+    version: str
+    files: int
+    warnings: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    sha256: str | None
+    head: bytes
+    fragment: CachedFragment
+    tail: bytes
+
+    def write(self, out: BinaryIO, _build: BuildFacts, digest: hashlib._Hash | None) -> None:
+        """Writes the archive, which is not stamped; ``digest`` is fed with all of it.
+
+        Raises:
+            OSError: it cannot be written.
+            Lost: a part of it is not in the cache any more.
+        """
+        for piece in (self.head, None, self.tail):
+            if piece is None:
+                copy_fragment(self.fragment, out, digest)
+                continue
+            out.write(piece)
+            if digest:
+                digest.update(piece)
+
+
+class Memory:
+    """The cache as one build uses it; made before anything of ``source`` is looked at.
+
+    ``watch`` is for the walk. A ``stamped`` capsule is not recalled as a whole. ``fresh`` when nothing is to be relied
+    on that an earlier build has found out, but for members of just the same content.
+
+    Raises:
+        OSError: there is nothing at ``source``.
+        CapsuleError: it is a ZIP that cannot be read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        manifest_path: str | None,
+        python: PythonOptions,
+        level: int,
+        *,
+        stamped: bool = False,
+        fresh: bool = False,
+    ) -> None:
+        self.store = store
+        self.level = level
+        self._stamped = stamped
+        wish = python.wish
+        self._whole = not (wish.wheels or wish.venv or wish.requirements or python.interpreter or python.bytecode)
+        self.watch = None if source.is_zip else Watch(source.path)
+        status = os.stat(source.path)
+        place = (os.path.abspath(source.path), os.path.realpath(source.path), status.st_dev, status.st_ino)
+        about = repr((place if self.watch else place[:2], source, manifest_path, python, level)).encode()
+        self._name = hashlib.sha256(_installed() + about).hexdigest()
+        self._zip = "" if self.watch else self._zip_digest(source.path, status)
+        self._states = b""
+        self._record = None if fresh else _read(store.load(self._name))
+        if self._record and self._record.boot != store.boot:
+            self._seal_anew(self._record)
+
+    @cached_property
+    def maker(self) -> bytes:
+        """What stands for the code that makes members, wherever it lies."""
+        import deflate
+
+        digest = hashlib.sha256(f"{__version__} {deflate.__version__}".encode())
+        for path, _ in _modules():
+            with open(path, "rb") as module:
+                digest.update(module.read())
+        return digest.digest()
+
+    def recall(self, found: Found, jobs: int) -> Recalled | None:
+        """The capsule of what was found, if it was built before, or one that differs in the content of some files.
+
+        Raises:
+            CapsuleError: a file cannot be read.
+        """
+        tree = found.tree
+        if not tree or found.manifest is None or found.problems:
+            return None
+        about = [hashlib.sha256(found.manifest).hexdigest(), tree.manifest_there, tree.has_venv]
+        lines = [self._zip]
+        if isinstance(tree, DirectoryTree):
+            lines = [*tree.states, *(f"{path}\0l {target}" for path, target in tree.links.items())]
+            lines += [f"{path}\0d" for path in tree.empty]
+            lines.sort()
+        first = json.dumps([*about, [str(remark) for remark in found.remarks]])
+        self._states = "\n".join([first, *lines]).encode("utf-8", "surrogateescape")
+        record = self._record
+        if not record or self._stamped or not self._whole or not record.result:
+            return None
+        if record.states == self._states:
+            return _recalled(record, self.store)
+        if not record.result["document"] or not isinstance(tree, DirectoryTree):
+            return None
+        from capsule_builder.cache.patch import patched
+
+        new = patched(record, self._states, tree, self.store, maker=self.maker, level=self.level, jobs=jobs)
+        if not new:
+            return None
+        self.store.save(self._name, new.pieces())
+        return _recalled(new, self.store)
+
+    def known(self, tree: DirectoryTree) -> None:
+        """Tells the ``tree`` which of its files are known."""
+        if not self._record:
+            return
+        digests = self._record.digests
+        at = {line: number for number, line in enumerate(_lines(self._record.states))}
+        for line in tree.states:
+            number = at.get(line)
+            if number is None or not is_reliable(line):
+                continue
+            *sha256, what = digests[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE]
+            if what & KNOWN:
+                path, _, state = line.partition("\0")
+                size, *_, mode = state.split(" ")
+                flags = (bool(what & PROGRAM), bool(what & ELF), bool(int(mode) & 0o100))
+                tree.known[path] = KnownFile(tree, path, int(size), bytes(sha256).hex(), *flags)
+
+    def groups(self) -> dict[str, Group]:
+        """The groups of the last build, by their keys."""
+        record = self._record
+        return {group.blob.key: group for group in record.groups if group.blob} if record else {}
+
+    def keep(self, made: Made, archive: BinaryIO, sha256: str | None) -> None:
+        """Remembers a build whose ``archive`` was written; ``sha256`` is that of the archive, if it is known."""
+        tree = made.inputs.tree
+        digests = b"".join(_digests(tree, _lines(self._states))) if isinstance(tree, DirectoryTree) else b""
+        groups: list[Group] = []
+        whole = self._whole and not self._stamped
+        for layer in made.layers:
+            if isinstance(layer.spread, CachedFragment):
+                groups += layer.spread.groups
+            else:
+                whole = False
+        if not all(group.blob for group in groups):
+            whole = False
+            groups = [group for group in groups if group.blob]
+        record = Record({}, self.store.boot, self._states, digests, b"", b"", b"", groups)
+        if whole:
+            archive.seek(0)
+            size = sum(group.size for group in groups)
+            record.head = archive.read(os.fstat(archive.fileno()).st_size - size - TAIL_SIZE)
+            archive.seek(size, os.SEEK_CUR)
+            record.tail = archive.read()
+            record.result = {
+                "id": made.id,
+                "name": made.name,
+                "version": made.version,
+                "files": made.files,
+                "warnings": [[warning.code, warning.message, warning.remedy] for warning in made.warnings],
+                "notes": made.notes,
+                "sha256": sha256,
+                "document": _plain(made),
+            }
+            made.merged.listing.seek(0)
+            record.listing = made.merged.listing.read()
+        self.store.save(self._name, record.pieces())
+
+    def _seal_anew(self, record: Record) -> None:
+        """After a boot, or in another file system: reads all blobs once, and takes those that are sound."""
+        groups: list[Group] = []
+        for group in record.groups:
+            found = self.store.find(group.blob.key) if group.blob else None
+            if found:
+                groups.append(Group(group.entries, group.index, group.size, found[0]))
+        if len(groups) < len(record.groups):
+            record.result = {}
+        record.groups, record.boot = groups, self.store.boot
+        if record.boot:
+            self.store.save(self._name, record.pieces())
+
+    def _zip_digest(self, path: str, status: os.stat_result) -> str:
+        """The SHA-256 of a ZIP, which is remembered for as long as the file is as it was."""
+        line = Watch(os.path.dirname(os.path.realpath(path))).line(path, status)
+        name = hashlib.sha256(b"zip\0" + os.fsencode(os.path.realpath(path))).hexdigest()
+        kept = (self.store.load(name) or b"").decode("utf-8", "surrogateescape").rpartition("\n")
+        if kept[0] == line and is_reliable(line):
+            return kept[2]
+        sha256 = sha256_of(path, path)
+        self.store.save(name, [f"{line}\n{sha256}".encode("utf-8", "surrogateescape")])
+        return sha256
+
+
+TAIL_SIZE = 28
+"""Bytes that end every archive."""
+
+
+def _read(data: bytes | None) -> Record | None:
+    return Record.read(data) if data else None
+
+
+def _recalled(record: Record, store: Store) -> Recalled:
+    result = record.result
+    return Recalled(
+        id=result["id"],
+        name=result["name"],
+        version=result["version"],
+        files=result["files"],
+        warnings=tuple(Problem(*fields) for fields in result["warnings"]),
+        notes=tuple(result["notes"]),
+        sha256=result["sha256"],
+        head=record.head,
+        fragment=CachedFragment(store, None, record.groups),
+        tail=record.tail,
+    )
+
+
+def _lines(states: bytes) -> list[str]:
+    """The lines of states, without the first."""
+    return states.decode("utf-8", "surrogateescape").split("\n")[1:]
+
+
+def _digests(tree: DirectoryTree, lines: list[str]) -> Iterator[bytes]:
+    """What is known of each line's file."""
+    nothing = bytes(DIGEST_SIZE)
+    for line in lines:
+        path = line[: line.index("\0")]
+        if learned := tree.learned.get(path):
+            sha256, program, elf = learned
+        elif known := tree.known.get(path):
+            sha256, program, elf = known.sha256, known.program, known.elf
+        else:
+            yield nothing
+            continue
+        yield bytes.fromhex(sha256) + bytes([KNOWN | PROGRAM * program | ELF * elf])
+
+
+def _plain(made: Made) -> dict[str, Any] | None:
+    """The metadata of a capsule that is plain enough to be patched: no check of it looks at the content of files."""
+    document: dict[str, Any] = json.loads(made.document[-1])
+    manifest = made.inputs.manifest
+    alone = [layer["digest"] for layer in document["layers"]] == [made.id]
+    return document if alone and not made.inputs.tree.has_venv and not manifest.pip_requirements else None
+
+
+def _modules() -> Iterator[tuple[str, os.stat_result]]:
+    """The builder's own modules, in order."""
+    todo = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    while todo:
+        with os.scandir(todo.pop()) as listing:
+            for item in sorted(listing, key=lambda item: item.name):
+                if item.name.endswith(".py"):
+                    yield item.path, item.stat()
+                elif item.name != "__pycache__" and item.is_dir():
+                    todo.append(item.path)
+
+
+def _installed() -> bytes:
+    """What tells this builder from any other: its release, and its modules as they lie on the disk."""
+    lines = [f"{path}\0{status.st_size} {status.st_mtime_ns}\n" for path, status in _modules()]
+    return hashlib.sha256("".join([__version__, "\n", *lines]).encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,186 @@
+"""A capsule in which the content of some files has changed, and nothing else, out of the one that was built before.
+
+No name comes or goes, no mode changes, and what the builder checks depends on neither: so all of it holds still, and
+only the members with the changed files, the listing and what follows from it are made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from capsule_builder import contents, metadata
+from capsule_builder.archive import tar
+from capsule_builder.archive.members import Member
+from capsule_builder.cache.layers import Item, LayerWriter
+from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
+from capsule_builder.cache.store import Store
+from capsule_builder.capsule import write_head
+from capsule_builder.entries import Bytes
+from capsule_builder.layer import LayerFiles
+from capsule_builder.paths import MANIFEST_NAME
+from capsule_builder.sources.directory import DirectoryTree, KnownFile
+
+_MOST = 256
+"""With more changed files than this, a build from the ground up is no slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A file that has changed: its lines in the states and in the listing, its size, its SHA-256 and what it is."""
+
+    state: int
+    place: int
+    line: bytes
+    size: int
+    digest: bytes
+
+
+def patched(
+    record: Record, states: bytes, tree: DirectoryTree, store: Store, *, maker: bytes, level: int, jobs: int
+) -> Record | None:
+    """The record of the capsule that is now to be built; None when more has changed than can be dealt with here.
+
+    Raises:
+        CapsuleError: a file cannot be read, or changes meanwhile.
+    """
+    changed = _changed(record.states.split(b"\n"), states.split(b"\n"))
+    if changed is None:
+        return None
+    lines = record.listing.splitlines(keepends=True)
+    changes = _changes(record, changed, lines, tree)
+    if changes is None:
+        return None
+    sizes = {change.place: change.size for change in changes}
+    digests = bytearray(record.digests)
+    for change in changes:
+        lines[change.place] = change.line
+        digests[change.state * DIGEST_SIZE : (change.state + 1) * DIGEST_SIZE] = change.digest
+    files = LayerFiles(io.BytesIO(), io.BytesIO(), io.BytesIO())
+    known = {group.blob.key: group for group in record.groups if group.blob}
+    writer = LayerWriter(files, store, maker, level, known)
+    delta = _write(writer, record.groups, lines, sizes, tree, jobs)
+    groups = writer.fragment.groups
+    if not all(group.blob for group in groups):
+        return None
+    listing = b"".join(lines)
+    result = {**record.result, "id": hashlib.sha256(listing).hexdigest(), "sha256": None}
+    result["document"] = _document(record.result["document"], result["id"], delta, writer.fragment.size)
+    head = _head(result["document"], listing, groups, level)
+    new = replace(
+        record, result=result, states=states, digests=bytes(digests), listing=listing, head=head, groups=groups
+    )
+    return replace(new, boot=store.boot)
+
+
+def _changed(old: list[bytes], new: list[bytes]) -> list[tuple[int, bytes, bytes]] | None:
+    """The number of each line (the first is not counted) that differs, and both; None when names or kinds do too."""
+    if len(old) != len(new) or old[0] != new[0]:
+        return None
+    found = [(number, *pair) for number, pair in enumerate(zip(old[1:], new[1:], strict=True)) if pair[0] != pair[1]]
+    if len(found) > _MOST:
+        return None
+    for _, one, other in found:
+        before, now = one.partition(b"\0"), other.partition(b"\0")
+        if before[0] != now[0] or not before[2][:1].isdigit() or not now[2][:1].isdigit():
+            return None
+    return found
+
+
+def _changes(
+    record: Record, changed: list[tuple[int, bytes, bytes]], lines: list[bytes], tree: DirectoryTree
+) -> list[_Change] | None:
+    """The changed files, read once; None when one of them is not what it was to the manifest and its warnings."""
+    found: list[_Change] = []
+    for number, old, new in changed:
+        path = new.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        place = 1 + number + (path > MANIFEST_NAME)
+        entry = contents.parse_line(lines[place])
+        known = record.digests[number * DIGEST_SIZE + DIGEST_SIZE - 1]
+        if entry.path != path or not known & KNOWN:
+            return None
+        with tree.read(path) as file:
+            program, elf, bit = file.program, file.elf, file.executable_bit
+            digest = hashlib.sha256()
+            for chunk in file.chunks():
+                digest.update(chunk)
+        had_bit = int(old.rpartition(b" ")[2].partition(b"?")[0]) & 0o100
+        if program != bool(known & PROGRAM) or (entry.kind == "file" and (bit or had_bit)):
+            return None
+        line = replace(entry, detail=digest.hexdigest()).line()
+        what = bytes([KNOWN | PROGRAM * program | ELF * elf])
+        found.append(_Change(number, place, line, file.size, digest.digest() + what))
+    return found
+
+
+def _write(
+    writer: LayerWriter, groups: list[Group], lines: list[bytes], sizes: dict[int, int], tree: DirectoryTree, jobs: int
+) -> int:
+    """Writes the layer's groups, most of them as they were; gives by how many bytes the files have grown.
+
+    Borders are found anew from the one before a changed entry, or from the one before that, where the entry begins a
+    group (as one that did not fit), up to the first that is where it was.
+    """
+    grown = 0
+    touched = set(sizes) | {place - 1 for place in sizes}
+    room = 2 * jobs + 2
+    place, open_ = 1, False  # of the line of the next entry; whether a group is in the making
+    with ThreadPoolExecutor(jobs, "deflate") as pool:
+        for group in groups:
+            after = place + group.entries
+            if not open_ and not any(place <= each < after for each in touched):
+                writer.take(group)
+                place = after
+                continue
+            for was, line in zip(_sizes(group), range(place, after), strict=True):
+                size = sizes.get(line, was)
+                grown += size - was
+                item = _item(lines[line], size, tree)
+                if item.is_large:
+                    writer.large(item, pool, room)
+                else:
+                    writer.add(item, pool, room)
+            open_ = writer.is_open
+            place = after
+        writer.end_group(pool, room)
+        writer.drain(0)
+    return grown
+
+
+def _sizes(group: Group) -> Iterator[int]:
+    """The sizes of a group's entries."""
+    return (int(line.split(b"\t", 2)[1]) for line in group.index.splitlines() if not line.startswith(b"#"))
+
+
+def _item(line: bytes, size: int, tree: DirectoryTree) -> Item:
+    entry = contents.parse_line(line)
+    if entry.kind not in {"file", "executable"}:
+        return Item(entry, tar.header(entry.path, entry.kind, target=entry.detail), 0, data=b"")
+    head = tar.header(entry.path, entry.kind, size)
+    return Item(entry, head, size, KnownFile(tree, entry.path, size, entry.detail, False, False, False))
+
+
+def _document(document: dict[str, Any], capsule_id: str, grown: int, size: int) -> dict[str, Any]:
+    """The metadata of the capsule, whose one layer has the listing that it has itself."""
+    (layer,) = document["layers"]
+    total = document["total_size"] + grown
+    layer = {**layer, "digest": capsule_id, "total_size": total, "compressed_size": size}
+    about = {"id": capsule_id, "short_id": metadata.short_id(capsule_id), "total_size": total, "compressed_size": size}
+    return {**document, **about, "layers": [layer]}
+
+
+def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: int) -> bytes:
+    (layer,) = document["layers"]
+    first = f"# capsule-index v1\n# layer\t{layer['name']}\t{layer['digest']}\t{layer['compressed_size']}\n"
+    index = b"".join([first.encode(), *(group.index for group in groups)])
+    pieces: list[bytes] = []
+
+    def put(member: Member) -> None:
+        pieces.extend(bytes(piece) for piece in member.pieces)
+
+    write_head(put, Bytes(metadata.dumped(document)), Bytes(listing), Bytes(index), level=level)
+    return b"".join(pieces)

@@ -1,0 +1,77 @@
+"""The record of one build: what it was made of, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from capsule_builder.cache.store import Blob
+
+DIGEST_SIZE = 33
+"""Bytes that a record keeps for each line of the states: a SHA-256, and what is known of the file."""
+
+KNOWN, PROGRAM, ELF = 1, 2, 4
+"""What is known of a file, in the last of these bytes; 0 when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What lies between two borders: so many entries, their part of the index, and the blob that holds the members.
+
+    Without a ``blob`` they lie in the spill, from ``start`` on, ``size`` bytes.
+    """
+
+    entries: int
+    index: bytes
+    size: int
+    blob: Blob | None
+    start: int = 0
+
+
+@dataclass(slots=True)
+class Record:
+    """One build. ``result`` has what is not content (JSON); ``boot`` is that of the seals.
+
+    ``states`` are the lines of what it was made of, sorted, below one line that is about all of it; ``digests`` has
+    :data:`DIGEST_SIZE` bytes for each. ``listing`` is the capsule's, ``head`` and ``tail`` are bytes of the archive.
+    """
+
+    result: dict[str, Any]
+    boot: str
+    states: bytes
+    digests: bytes
+    listing: bytes
+    head: bytes
+    tail: bytes
+    groups: list[Group] = field(default_factory=list)
+
+    def pieces(self) -> list[bytes]:
+        """The record as it is stored."""
+        index = b"".join(group.index for group in self.groups)
+        groups = [
+            [group.entries, len(group.index), group.size, group.blob.key, group.blob.seal]
+            for group in self.groups
+            if group.blob
+        ]
+        sections = [self.states, self.digests, self.listing, self.head, self.tail, index]
+        sizes = [len(section) for section in sections]
+        fields = {"result": self.result, "boot": self.boot, "groups": groups, "sizes": sizes}
+        return [json.dumps(fields, separators=(",", ":")).encode(), b"\n", *sections]
+
+    @staticmethod
+    def read(data: bytes) -> Record | None:
+        """The record that was stored as ``data``, which is known to be sound; None when it has another form."""
+        at = data.index(b"\n") + 1
+        fields = json.loads(data[:at])
+        sections: list[bytes] = []
+        for size in fields["sizes"]:
+            sections.append(data[at : at + size])
+            at += size
+        states, digests, listing, head, tail, index = sections
+        groups: list[Group] = []
+        at = 0
+        for entries, length, size, key, seal in fields["groups"]:
+            groups.append(Group(entries, index[at : at + length], size, Blob(key, size, seal)))
+            at += length
+        return Record(fields["result"], fields["boot"], states, digests, listing, head, tail, groups)

@@ -1,0 +1,57 @@
+"""A layer that is kept whole: that of a wheel, whose streams are copied as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from typing import BinaryIO
+
+from capsule_builder.cache.fragment import CachedFragment
+from capsule_builder.cache.memory import Memory
+from capsule_builder.cache.record import Group
+from capsule_builder.inputs import LayerInput
+from capsule_builder.layer import LayerFiles, Progress, write_layer
+
+_CHUNK = 1 << 20
+_LENGTH = struct.Struct("<Q")
+
+
+def write_whole(
+    layer: LayerInput, files: LayerFiles, memory: Memory, *, level: int, jobs: int, progress: Progress | None
+) -> CachedFragment | None:
+    """Does what :func:`capsule_builder.layer.write_layer` does, or takes what that did before.
+
+    Gives the fragment when it lies in the cache. The blob's part of the index is the listing, after its length, and the
+    layer's index.
+    """
+    store = memory.store
+    key = hashlib.sha256(memory.maker + repr((layer.name, layer.about, layer.verified, level)).encode()).hexdigest()
+    store.touch(key)
+    if found := store.find(key):
+        blob, kept = found
+        (length,) = _LENGTH.unpack_from(kept)
+        files.contents.write(kept[_LENGTH.size : _LENGTH.size + length])
+        files.index.write(kept[_LENGTH.size + length :])
+        if progress:
+            progress(blob.size)
+        return CachedFragment(store, None, [Group(0, b"", blob.size, blob)])
+    write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
+    if new := store.new():
+        try:
+            files.fragment.seek(0)
+            while chunk := files.fragment.read(_CHUNK):
+                new.write(chunk)
+            listing, index = (_all(file) for file in (files.contents, files.index))
+            new.commit(key, _LENGTH.pack(len(listing)) + listing + index)
+        except OSError as error:
+            store.failed(error)
+        finally:
+            new.cancel()
+            files.fragment.seek(0, os.SEEK_END)
+    return None
+
+
+def _all(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
