@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
 from capsule_builder.archive.effort import DEFAULT_LEVEL
+from capsule_builder.archive.limits import MAX_ENTRIES, MAX_INDEX, MAX_LISTING, MAX_MEMBERS
 from capsule_builder.archive.members import TAIL, Member, MemberWriter
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Bytes, Content, File
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from capsule_builder.manifest import Manifest
 
 _COPY_SIZE = 1 << 20
+_SMALLER = "Make several capsules of it, or leave something out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def merge(
     if crowded := _write_listing(layers, listing):
         _write_listing(layers, listing, left_out=crowded)
 
-    digest, files = hashlib.sha256(), 0
+    digest, files, names, last = hashlib.sha256(), 0, 0, ""
     unmarked: set[str] = set()
     links: dict[str, str] = {}
     executables = Patterns(manifest.executables)
@@ -103,12 +105,20 @@ def merge(
     for line in listing:
         digest.update(line)
         entry = contents.parse_line(line)
+        names += 1 + contents.new_directories(entry.path, last)
+        last = entry.path
         if entry.kind == "symlink":
             links[entry.path] = entry.detail
         elif entry.kind != "dir":
             files += 1
             if entry.kind == "file" and executables.match(entry.path):
                 unmarked.add(entry.path)
+    if listing.tell() > MAX_LISTING:
+        problems.append(Problem("limit-listing", f"Listing is longer than {MAX_LISTING >> 20} MiB", _SMALLER))
+    if names > MAX_ENTRIES:
+        problems.append(
+            Problem("limit-entries", f"More than {MAX_ENTRIES:,} files, links and directories: {names:,}", _SMALLER)
+        )
     if unmarked:
         problems += _not_executable(unmarked, layers)
     if links:
@@ -155,10 +165,13 @@ def write_archive(
     everything that is written.
 
     Raises:
+        CapsuleError: it would be larger than any reader takes; nothing is written.
         OSError: the archive cannot be written.
     """
     index.write(b"# capsule-index v1\n")
     facts = [_index_layer(layer, index) for layer in layers]
+    if problems := _index_problems(index):
+        raise CapsuleError(problems)
     document = metadata.encode(
         capsule_id=merged.id,
         name=manifest.name,
@@ -208,6 +221,25 @@ def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
         if not line.startswith(b"#"):
             total_size += int(line.split(b"\t", 2)[1])
     return LayerFacts(layer.name, digest, files, total_size, compressed_size)
+
+
+def _index_problems(index: BinaryIO) -> list[Problem]:
+    """What of the finished index no reader would take."""
+    if index.tell() > MAX_INDEX:
+        return [Problem("limit-index", f"Index is longer than {MAX_INDEX >> 20} MiB", _SMALLER)]
+    members = entries = 0
+    index.seek(0)
+    for line in index:
+        members += line.startswith(b"# member\t")
+        entries += not line.startswith(b"#")
+    problems = []
+    if members > MAX_MEMBERS:
+        problems.append(Problem("limit-members", f"More than {MAX_MEMBERS:,} members: {members:,}", _SMALLER))
+    if entries > MAX_ENTRIES:
+        problems.append(
+            Problem("limit-entries", f"More than {MAX_ENTRIES:,} entries in all layers: {entries:,}", _SMALLER)
+        )
+    return problems
 
 
 def _not_executable(paths: set[str], layers: Sequence[Layer]) -> Iterator[Problem]:

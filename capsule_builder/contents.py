@@ -90,6 +90,18 @@ class Nesting:
         return found
 
 
+def new_directories(path: str, last: str) -> int:
+    """How many of the directories above ``path`` are not above ``last``, the path before it."""
+    above = path.rfind("/") + 1
+    if last.startswith(path[:above]):
+        return 0
+    same, other = 0, above  # halved each time: paths may be long, and hold nothing but slashes
+    while same < other:
+        middle = (same + other + 1) // 2
+        same, other = (middle, other) if last.startswith(path[:middle]) else (same, middle - 1)
+    return path.count("/", path.rfind("/", 0, same) + 1)
+
+
 def merge(listings: Iterable[Iterable[tuple[Listed, str]]], crowded: set[str]) -> Iterator[tuple[Listed, str]]:
     """Several sorted listings as one, each entry with its owner (any text that names the layer in messages).
 

@@ -95,26 +95,13 @@ class Listing:
             if parent := nesting.parent(entry):
                 what = f"{shown(parent[0].path)} is both {contents.NOUN[parent[0].kind]} and a directory"
                 raise damaged("listing-nesting", f"{what}, with {shown(entry.path)} in it")
-            shared = _shared(entry.path, last)
-            count += 1 + entry.path.count("/", shared)
+            count += 1 + contents.new_directories(entry.path, last)
             if count > MAX_ENTRIES:
                 raise beyond("limit-entries", "Its listing", MAX_ENTRIES, "entries and directories")
             self.files += entry.kind in {"file", "executable"}
             self.depth = max(self.depth, entry.path.count("/"))
             self._starts.append(at)
             last, at = entry.path, end
-
-
-def _shared(path: str, last: str) -> int:
-    """The length of what two paths have in common, up to a ``/``."""
-    above = path.rfind("/") + 1
-    if last.startswith(path[:above]):
-        return above
-    same, other = 0, above  # halved each time: paths may be long, and hold nothing but slashes
-    while same < other:
-        middle = (same + other + 1) // 2
-        same, other = (middle, other) if last.startswith(path[:middle]) else (same, middle - 1)
-    return path.rfind("/", 0, same) + 1
 
 
 def _entry(line: bytes, number: int) -> Listed:
