@@ -108,7 +108,12 @@ def make(
         files = LayerFiles(temporary(), temporary(), temporary())
         spread: CachedFragment | None = None
         try:
-            if memory and not layer.is_wheel and not inputs.source.is_zip:
+            about = layer.about or (memory.zip if memory else None)
+            if memory and about:
+                spread = write_whole(
+                    layer, about, files, memory.store, maker=memory.maker, level=level, jobs=jobs, progress=progress
+                )
+            elif memory and not layer.is_wheel and not inputs.source.is_zip:
                 spread = write_through(
                     layer.entries,
                     files,
@@ -120,8 +125,6 @@ def make(
                     progress=progress,
                     verified=layer.verified,
                 )
-            elif memory and layer.about:
-                spread = write_whole(layer, files, memory, level=level, jobs=jobs, progress=progress)
             else:
                 write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
         except CapsuleError as error:

@@ -11,6 +11,7 @@ import itertools
 import re
 import string
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 
 class Patterns:
@@ -18,13 +19,19 @@ class Patterns:
 
     def __init__(self, lines: Iterable[str]) -> None:
         names = itertools.count()
-        found = [rule for line in lines if (rule := _rule(line.encode("utf-8", "surrogateescape"), names))]
-        self._rules = [(re.compile(regex, re.DOTALL), named) for regex, named in reversed(found)]
-        self._any = re.compile(b"|".join(regex for regex, _ in found), re.DOTALL) if found else None
+        self._found = [rule for line in lines if (rule := _rule(line.encode("utf-8", "surrogateescape"), names))]
 
     def __bool__(self) -> bool:
         """Whether there is any that could match."""
-        return self._any is not None
+        return bool(self._found)
+
+    @cached_property  # for the defaults of an ignore file, which are seldom asked, it takes some time
+    def _any(self) -> re.Pattern[bytes] | None:
+        return re.compile(b"|".join(regex for regex, _ in self._found), re.DOTALL) if self._found else None
+
+    @cached_property
+    def _rules(self) -> list[tuple[re.Pattern[bytes], bool]]:
+        return [(re.compile(regex, re.DOTALL), named) for regex, named in reversed(self._found)]
 
     def decide(self, path: str) -> bool | None:
         """True when the patterns name ``path`` (a directory's ends in ``/``), False for ``!``, None for neither.

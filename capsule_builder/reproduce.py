@@ -177,23 +177,27 @@ def _reason(packed: dict[str, Any], rebuilt: dict[str, Any], fields: tuple[Field
     names = [field.name for field in fields]
     if (one["name"], one["version"]) != (other["name"], other["version"]):
         message = f"packed by {one['name']} {one['version']}, rebuilt by {other['name']} {other['version']}"
-        return _other_bytes("builder", message, "Rebuild it by that release for the same bytes.")
+        return _other_bytes("bytes-builder", message, "Rebuild it by that release for the same bytes.")
     if one["compression_level"] != other["compression_level"]:
         message = f"packed at level {one['compression_level']}, rebuilt at {other['compression_level']}"
-        return _other_bytes("level", message, "Leave --compression-level out for the same bytes.")
+        return _other_bytes("bytes-level", message, "Leave --compression-level out for the same bytes.")
     if layers[0] != layers[1]:
         message = f"packed in {len(layers[0])} layers, rebuilt in {len(layers[1])}, or in others"
-        return _other_bytes("layers", message, "Rebuild it by the same way (capsbuild, or Bazel) for the same bytes.")
+        return _other_bytes(
+            "bytes-layers", message, "Rebuild it by the same way (capsbuild, or Bazel) for the same bytes."
+        )
     if more := [name for name in names if not name.endswith("compressed_size")]:
-        return _other_bytes("metadata", f"its metadata differ: {', '.join(more)}", "Rebuild it with the same options.")
+        return _other_bytes(
+            "bytes-metadata", f"its metadata differ: {', '.join(more)}", "Rebuild it with the same options."
+        )
     if names:
         message = "its files came deflated by another way (another ZIP, other wheels), or at levels of their own"
-        return _other_bytes("streams", message, "Rebuild it from where it was built for the same bytes.")
-    return _other_bytes("unknown", "nothing is known that explains them", "Ask whoever built it how.")
+        return _other_bytes("bytes-streams", message, "Rebuild it from where it was built for the same bytes.")
+    return _other_bytes("bytes-unknown", "nothing is known that explains them", "Ask whoever built it how.")
 
 
-def _other_bytes(kind: str, message: str, remedy: str) -> Problem:
-    return Problem(f"bytes-{kind}", f"The content is the same, and the bytes are others: {message}", remedy)
+def _other_bytes(code: str, message: str, remedy: str) -> Problem:
+    return Problem(code, f"The content is the same, and the bytes are others: {message}", remedy)
 
 
 def _changes(packed: Listing, rebuilt: Listing) -> Iterator[Change]:

@@ -96,6 +96,13 @@ class Memory:
         if self._record and self._record.boot != store.boot:
             self._seal_anew(self._record)
 
+    @property
+    def zip(self) -> str | None:
+        """All that decides the layers when everything comes out of a ZIP."""
+        if self.watch or not self._whole or not self._states:
+            return None
+        return f"{self._name} {hashlib.sha256(self._states).hexdigest()}"
+
     @cached_property
     def maker(self) -> bytes:
         """What stands for the code that makes members, wherever it lies."""

@@ -1,4 +1,4 @@
-"""A layer that is kept whole: that of a wheel, whose streams are copied as they are."""
+"""A layer that is kept whole: one out of a wheel or another ZIP, whose streams are copied as they are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import struct
 from typing import BinaryIO
 
 from capsule_builder.cache.fragment import CachedFragment
-from capsule_builder.cache.memory import Memory
 from capsule_builder.cache.record import Group
+from capsule_builder.cache.store import Store
 from capsule_builder.inputs import LayerInput
 from capsule_builder.layer import LayerFiles, Progress, write_layer
 
@@ -18,15 +18,23 @@ _LENGTH = struct.Struct("<Q")
 
 
 def write_whole(
-    layer: LayerInput, files: LayerFiles, memory: Memory, *, level: int, jobs: int, progress: Progress | None
+    layer: LayerInput,
+    about: str,
+    files: LayerFiles,
+    store: Store,
+    *,
+    maker: bytes,
+    level: int,
+    jobs: int,
+    progress: Progress | None,
 ) -> CachedFragment | None:
     """Does what :func:`capsule_builder.layer.write_layer` does, or takes what that did before.
 
-    Gives the fragment when it lies in the cache. The blob's part of the index is the listing, after its length, and the
-    layer's index.
+    ``about`` is all that decides the layer, beside ``maker``, which stands for the code, and the level. Gives the
+    fragment when it lies in the cache. The blob's part of the index is the listing, after its length, and the layer's
+    index.
     """
-    store = memory.store
-    key = hashlib.sha256(memory.maker + repr((layer.name, layer.about, layer.verified, level)).encode()).hexdigest()
+    key = hashlib.sha256(maker + repr((layer.name, about, layer.verified, level)).encode()).hexdigest()
     store.touch(key)
     if found := store.find(key):
         blob, kept = found
@@ -43,7 +51,8 @@ def write_whole(
             while chunk := files.fragment.read(_CHUNK):
                 new.write(chunk)
             listing, index = (_all(file) for file in (files.contents, files.index))
-            new.commit(key, _LENGTH.pack(len(listing)) + listing + index)
+            blob = new.commit(key, _LENGTH.pack(len(listing)) + listing + index)
+            return CachedFragment(store, None, [Group(0, b"", blob.size, blob)])
         except OSError as error:
             store.failed(error)
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.paths import raw, shown
+from capsule_builder.paths import MANIFEST_NAME, raw, shown
 from capsule_builder.sources.files import OpenFile, open_regular, special_file, unreadable, vanished
 from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
 from capsule_builder.sources.states import Watch
@@ -135,6 +135,9 @@ class _Walk:
             if base == VENV or IGNORE_NAME in items:
                 rules = self._rules(fd, base, items, rules)
             all_admitted = self.found.admits_all(base, items, rules)
+            if all_admitted and not base and MANIFEST_NAME in items:
+                del items[MANIFEST_NAME]
+                self.found.manifest_there = True
             for name, item in items.items():
                 path = base + name
                 try:

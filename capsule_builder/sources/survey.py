@@ -31,7 +31,8 @@ class Survey:
     def admits_all(self, base: str, names: Collection[str], rules: IgnoreRules) -> bool:
         """Whether it is plain, without a look at each, that all that the directory ``base`` holds is to be taken in.
 
-        ``base`` is empty or ends in ``/``; ``names`` are those of what it holds.
+        All but what lies at ``capsule.yml``, that is. ``base`` is empty or ends in ``/``; ``names`` are those of its
+        items.
         """
         joined = "/".join(names)
         if self._without or not rules.spare(joined):
@@ -39,7 +40,9 @@ class Survey:
         if self.rules.exempt(base):
             return True
         plain = joined.isascii() and joined.isprintable() and "\\" not in joined
-        return bool(base) and plain and len(base) < _SHORT and len(max(names, key=len, default="")) < _SHORT_NAME
+        if not base and "-" in names:
+            return False
+        return plain and len(base) < _SHORT and len(max(names, key=len, default="")) < _SHORT_NAME
 
     def admits(self, path: str, rules: IgnoreRules, *, directory: bool) -> bool:
         """Whether ``path`` is to be taken in: not ignored by the ``rules`` where it lies, nor refused for its name.

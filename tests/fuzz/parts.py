@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import io
@@ -231,7 +232,7 @@ def metadata_forged(data: bytes) -> bool:
         if isinstance(inner, dict) and inner and choices.below(4):
             place = inner
         key = choices.pick(list(place))
-        value = choices.pick(VALUES)
+        value = copy.deepcopy(choices.pick(VALUES))
         change = choices.below(4)
         if change == 0:
             place[key] = place.pop(key)

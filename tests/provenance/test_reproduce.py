@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import capsule_builder
-from capsule_builder import build as build_module
+from capsule_builder import capsule as capsule_module
 from capsule_builder import metadata as metadata_module
 from capsule_builder.build import PythonOptions, Source
 from capsule_builder.metadata import BuildFacts
@@ -116,12 +116,12 @@ def test_every_entry_that_differs_is_told(app: Path, built: Build) -> None:
 def test_other_metadata_about_the_same_content_are_told_by_field_and_by_byte(
     plain: Path, app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = build_module.capsule.write_archive
+    real = capsule_module.write_archive
 
     def elsewhere(*arguments: object, build: BuildFacts, **options: object) -> None:
         real(*arguments, build=BuildFacts("2030-01-01T00:00:00Z", None), **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(build_module.capsule, "write_archive", elsewhere)
+    monkeypatch.setattr(capsule_module, "write_archive", elsewhere)
     found = again(plain, app)
     assert reason(found) == "bytes-metadata"
     assert found.fields == (Field("build.time", None, "2030-01-01T00:00:00Z"),)
