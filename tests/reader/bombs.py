@@ -117,7 +117,9 @@ bomb("patterns that take long", "limit-patterns", lambda: patterns("*a" * 500, 9
 bomb("patterns of deep paths", "limit-patterns", deep_patterns)
 bomb("patterns as long as may be", "sound", lambda: patterns("*a" * 500, 32))
 bomb("a gibibyte of zeros", "sound", lambda: zero_file(1 << 30))
-bomb("a listing as long as may be", "index-unlisted", lambda: claims(lines(f"{FILE}{n:042}\n" for n in range(1_000_000))))
+bomb(
+    "a listing as long as may be", "index-unlisted", lambda: claims(lines(f"{FILE}{n:042}\n" for n in range(1_000_000)))
+)
 
 
 def alike() -> Iterable[str]:
