@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
 from capsule_builder.archive.effort import DEFAULT_LEVEL
-from capsule_builder.archive.members import TAIL, Member, MemberWriter
+from capsule_builder.archive.members import TAIL, Member
 from capsule_builder.contents import Listed
-from capsule_builder.entries import Bytes, Content, File
+from capsule_builder.entries import Bytes, Content
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.fragments import Spread, copy_fragment, fragment_size
-from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, write_entry
+from capsule_builder.head import write_head
+from capsule_builder.layer import NAMED, VERIFIED, LayerFiles
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
-from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
+from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -182,16 +183,6 @@ def write_archive(
         copy_fragment(layer.fragment, out, digest)
     put(Member([TAIL], len(TAIL), 0))
     return document
-
-
-def write_head(
-    sink: Callable[[Member], None], document: Content, listing: Content, index: Content, *, level: int = DEFAULT_LEVEL
-) -> None:
-    """Gives ``sink`` the members of the head: the metadata, the listing and the index, each in members of its own."""
-    with MemberWriter(sink, level=level) as writer:
-        for path, content in ((METADATA_NAME, document), (CONTENTS_NAME, listing), (INDEX_NAME, index)):
-            write_entry(writer, File(path, False, content))
-            writer.flush()
 
 
 def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
