@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -12,21 +12,23 @@ from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.limits import MAX_ENTRIES, MAX_INDEX, MAX_LISTING, MAX_MEMBERS
-from capsule_builder.archive.members import TAIL, Member, MemberWriter
+from capsule_builder.archive.members import TAIL, Member
 from capsule_builder.contents import Listed
-from capsule_builder.entries import Bytes, Content, File
+from capsule_builder.entries import Bytes, Content
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.fragments import Spread, copy_fragment, fragment_size
-from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, write_entry
+from capsule_builder.head import write_head
+from capsule_builder.layer import NAMED, VERIFIED, LayerFiles
 from capsule_builder.links import links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
-from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
+from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
 
 if TYPE_CHECKING:
     from capsule_builder.manifest import Manifest
 
 _COPY_SIZE = 1 << 20
+_STAR = ord("*")
 _SMALLER = "Make several capsules of it, or leave something out."
 
 
@@ -104,7 +106,7 @@ def merge(
     digest.update(listing.readline())
     for line in listing:
         digest.update(line)
-        entry = contents.parse_line(line)
+        entry = _written(line)
         names += 1 + contents.new_directories(entry.path, last)
         last = entry.path
         if entry.kind == "symlink":
@@ -122,16 +124,16 @@ def merge(
     if unmarked:
         problems += _not_executable(unmarked, layers)
     if links:
-        problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _entries(listing)))
-    regular = (entry.path for entry in _entries(listing) if entry.kind in {"file", "executable"})
+        problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _all_written(listing)))
+    regular = (entry.path for entry in _all_written(listing) if entry.kind in {"file", "executable"})
     problems += missing_entrypoints(manifest, links, regular)
     problems += other_python(manifest, links)
     verified = _verified(layers)
     if verify_requirements:
-        problems += unverified(manifest, links, _entries(listing), verified)
+        problems += unverified(manifest, links, _all_written(listing), verified)
     if problems:
         raise CapsuleError(problems)
-    warnings = [*doubts(manifest, links, _entries(listing)), *_named_by_layers(layers, executables)]
+    warnings = [*doubts(manifest, links, _all_written(listing)), *_named_by_layers(layers, executables)]
     listing.seek(0)
     checked = verify_requirements if manifest.pip_requirements or verified else None
     return Merged(listing, digest.hexdigest(), files, checked, tuple(warnings))
@@ -143,6 +145,9 @@ def _write_listing(layers: Sequence[Layer], listing: BinaryIO, left_out: Collect
     listing.seek(0)
     listing.truncate()
     listing.write(contents.LISTING_HEADER)
+    if len(layers) == 1:
+        listing.writelines(contents.checked_lines(_rewound(layers[0].files.contents)))
+        return crowded
     merged = contents.merge([_owned(layer) for layer in layers], crowded)
     listing.writelines(entry.line() for entry, _ in merged if entry.kind != "dir" or entry.path not in left_out)
     return crowded
@@ -195,16 +200,6 @@ def write_archive(
         copy_fragment(layer.fragment, out, digest)
     put(Member([TAIL], len(TAIL), 0))
     return document
-
-
-def write_head(
-    sink: Callable[[Member], None], document: Content, listing: Content, index: Content, *, level: int = DEFAULT_LEVEL
-) -> None:
-    """Gives ``sink`` the members of the head: the metadata, the listing and the index, each in members of its own."""
-    with MemberWriter(sink, level=level) as writer:
-        for path, content in ((METADATA_NAME, document), (CONTENTS_NAME, listing), (INDEX_NAME, index)):
-            write_entry(writer, File(path, False, content))
-            writer.flush()
 
 
 def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
@@ -280,8 +275,25 @@ def _remarks(layer: Layer, kind: bytes) -> list[str]:
 
 
 def _entries(listing: BinaryIO) -> Iterator[Listed]:
+    return contents.read_listing(_rewound(listing))
+
+
+def _rewound(listing: BinaryIO) -> BinaryIO:
     listing.seek(0)
-    return contents.read_listing(listing)
+    return listing
+
+
+def _all_written(listing: BinaryIO) -> Iterator[Listed]:
+    """The entries of the merged listing."""
+    listing.seek(len(contents.LISTING_HEADER))
+    return map(_written, listing)
+
+
+def _written(line: bytes) -> Listed:
+    """The entry of a line that was written here, and so need not be checked."""
+    if line.startswith(b"#"):
+        return contents.parse_line(line)
+    return Listed(line[66:-1].decode(), "executable" if line[65] == _STAR else "file", line[:64].decode())
 
 
 def _owned(layer: Layer) -> Iterator[tuple[Listed, str]]:

@@ -21,6 +21,7 @@ Kind = Literal["file", "executable", "symlink", "dir"]
 NOUN = {"file": "a file", "executable": "an executable file", "symlink": "a symlink", "dir": "an empty directory"}
 """What a message calls each kind."""
 
+_FILE_BYTES = re.compile(rb"[0-9a-f]{64} [ *][!-~]+\n")
 _FILE_LINE = re.compile(r"([0-9a-f]{64}) ([ *])(.+)")
 
 
@@ -64,10 +65,20 @@ def read_listing(lines: Iterable[bytes]) -> Iterator[Listed]:
     Raises:
         CapsuleError: the header or a line is not as the format says.
     """
+    return map(parse_line, _after_header(lines))
+
+
+def checked_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines below the header; raises what :func:`read_listing` does."""
+    for line in _after_header(lines):
+        yield line if _FILE_BYTES.fullmatch(line) else parse_line(line).line()
+
+
+def _after_header(lines: Iterable[bytes]) -> Iterator[bytes]:
     stream = iter(lines)
     if next(stream, b"") != LISTING_HEADER:
         raise refusal("listing-header", "Not a content listing: its first line is not '# capsule-contents v1'")
-    return map(parse_line, stream)
+    return stream
 
 
 class Nesting:

@@ -38,11 +38,18 @@ def copy_fragment(fragment: BinaryIO | Spread, out: BinaryIO, digest: hashlib._H
     Raises:
         OSError: it cannot be read or written.
     """
-    if isinstance(fragment, Spread):
-        for file, start, size in fragment.parts():
-            _copy(file, start, size, out, digest)
-    else:
-        _copy(fragment, 0, fragment_size(fragment), out, digest)
+    parts = fragment.parts() if isinstance(fragment, Spread) else [(fragment, 0, fragment_size(fragment))]
+    out.flush()
+    at = out.tell()
+    for file, start, size in parts:
+        done = 0 if digest else _copied(file, start, size, out, at)
+        at += done
+        if done < size:  # elsewhere it goes the plain way
+            out.seek(at)
+            _copy(file, start + done, size - done, out, digest)
+            out.flush()
+            at += size - done
+    out.seek(at)
 
 
 def fragment_size(fragment: BinaryIO | Spread) -> int:
@@ -50,22 +57,24 @@ def fragment_size(fragment: BinaryIO | Spread) -> int:
     return fragment.size if isinstance(fragment, Spread) else fragment.seek(0, os.SEEK_END)
 
 
+def _copied(source: BinaryIO, start: int, size: int, out: BinaryIO, at: int) -> int:
+    """How many of the bytes the kernel has copied to ``at``; the position in ``out`` is as it was."""
+    done = 0
+    with contextlib.suppress(AttributeError, OSError):
+        while done < size and (
+            count := os.copy_file_range(source.fileno(), out.fileno(), size - done, start + done, at + done)
+        ):
+            done += count
+    return done
+
+
 def _copy(source: BinaryIO, start: int, size: int, out: BinaryIO, digest: hashlib._Hash | None) -> None:
-    end = start + size
-    if digest is None:
-        out.flush()
-        at = out.tell()
-        with contextlib.suppress(AttributeError, OSError):  # elsewhere the rest goes the plain way
-            while start < end and (copied := os.copy_file_range(source.fileno(), out.fileno(), end - start, start, at)):
-                start += copied
-                at += copied
-        out.seek(at)
     source.seek(start)
-    while start < end:
-        chunk = source.read(min(end - start, _COPY_SIZE))
+    while size:
+        chunk = source.read(min(size, _COPY_SIZE))
         if not chunk:
             raise OSError(errno.EIO, "a fragment is shorter than it was")
-        start += len(chunk)
+        size -= len(chunk)
         out.write(chunk)
         if digest:
             digest.update(chunk)

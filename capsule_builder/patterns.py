@@ -18,14 +18,20 @@ class Patterns:
     """Some lines of patterns; the last one that matches decides."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        names = itertools.count()
-        self._found = [rule for line in lines if (rule := _rule(line.encode("utf-8", "surrogateescape"), names))]
+        self._lines = tuple(lines)
 
     def __bool__(self) -> bool:
         """Whether there is any that could match."""
         return bool(self._found)
 
-    @cached_property  # for the defaults of an ignore file, which are seldom asked, it takes some time
+    # Nothing is compiled before it is asked for: the defaults of an ignore file seldom are.
+
+    @cached_property
+    def _found(self) -> list[tuple[bytes, bool]]:
+        names = itertools.count()
+        return [rule for line in self._lines if (rule := _rule(line.encode("utf-8", "surrogateescape"), names))]
+
+    @cached_property
     def _any(self) -> re.Pattern[bytes] | None:
         return re.compile(b"|".join(regex for regex, _ in self._found), re.DOTALL) if self._found else None
 

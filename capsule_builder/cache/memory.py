@@ -140,7 +140,8 @@ class Memory:
             return None
         from capsule_builder.cache.patch import patched
 
-        new = patched(record, self._states, tree, self.store, maker=self.maker, level=self.level, jobs=jobs)
+        maker = bytes.fromhex(record.result["maker"])
+        new = patched(record, self._states, tree, self.store, maker=maker, level=self.level, jobs=jobs)
         if not new:
             return None
         self.store.save(self._name, new.pieces())
@@ -198,6 +199,7 @@ class Memory:
                 "notes": made.notes,
                 "sha256": sha256,
                 "document": _plain(made),
+                "maker": self.maker.hex(),
             }
             made.merged.listing.seek(0)
             record.listing = made.merged.listing.read()

@@ -19,8 +19,8 @@ from capsule_builder.archive.members import Member
 from capsule_builder.cache.layers import Item, LayerWriter
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
-from capsule_builder.capsule import write_head
 from capsule_builder.entries import Bytes
+from capsule_builder.head import write_head
 from capsule_builder.layer import LayerFiles
 from capsule_builder.paths import MANIFEST_NAME
 from capsule_builder.sources.directory import DirectoryTree, KnownFile

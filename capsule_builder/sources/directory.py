@@ -127,6 +127,7 @@ class _Walk:
 
     def _directory(self, base: str, rules: IgnoreRules, todo: list[tuple[str, IgnoreRules]]) -> None:
         """Takes in one directory; adds its subdirectories to ``todo``, with the rules that hold there."""
+        found, watch = self.found, self.watch
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(raw(base) or b".", flags, dir_fd=self.top)
         try:
@@ -134,24 +135,30 @@ class _Walk:
                 items = {item.name: item for item in listing} if _DECODES_UTF8 else {_name(i): i for i in listing}
             if base == VENV or IGNORE_NAME in items:
                 rules = self._rules(fd, base, items, rules)
-            all_admitted = self.found.admits_all(base, items, rules)
+            all_admitted = found.admits_all(base, items, rules)
             if all_admitted and not base and MANIFEST_NAME in items:
                 del items[MANIFEST_NAME]
-                self.found.manifest_there = True
+                found.manifest_there = True
             for name, item in items.items():
                 path = base + name
                 try:
                     is_dir = item.is_dir(follow_symlinks=False)
-                    if not all_admitted and not self.found.admits(path, rules, directory=is_dir):
+                    if not all_admitted and not found.admits(path, rules, directory=is_dir):
                         continue
                     if is_dir:
                         todo.append((f"{path}/", rules))
+                    elif item.is_file(follow_symlinks=False):
+                        status = item.stat(follow_symlinks=False)
+                        found.files.append(path)
+                        found.size += status.st_size
+                        if watch:
+                            self.states.append(watch.line(path, status))
                     else:
-                        self._item(fd, item, path)
+                        self._other(fd, item, path)
                 except (CapsuleError, OSError) as error:
                     self._note(path, error)
             if not items and base:
-                self.found.empty.append(base.removesuffix("/"))
+                found.empty.append(base.removesuffix("/"))
         finally:
             os.close(fd)
 
@@ -168,20 +175,13 @@ class _Walk:
                 self._note(base + IGNORE_NAME, error)
         return rules
 
-    def _item(self, fd: int, item: os.DirEntry[str], path: str) -> None:
-        """Takes in one item of the directory ``fd`` that is no directory."""
-        found = self.found
-        if item.is_file(follow_symlinks=False):
-            status = item.stat(follow_symlinks=False)
-            found.files.append(path)
-            found.size += status.st_size
-            if self.watch:
-                self.states.append(self.watch.line(path, status))
-        elif item.is_symlink():
+    def _other(self, fd: int, item: os.DirEntry[str], path: str) -> None:
+        """Takes in one item of the directory ``fd`` that is neither a directory nor a regular file."""
+        if item.is_symlink():
             target = os.readlink(os.fsencode(item.name), dir_fd=fd)
-            found.links[path] = target.decode("utf-8", "surrogateescape")
+            self.found.links[path] = target.decode("utf-8", "surrogateescape")
         else:
-            found.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
+            self.found.problems.append(special_file(path, item.stat(follow_symlinks=False).st_mode))
 
 
 _DECODES_UTF8 = sys.getfilesystemencoding() == "utf-8"

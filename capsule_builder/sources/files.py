@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.modes import is_program
 from capsule_builder.paths import raw, shown
 
 _CHUNK = 1 << 20
@@ -41,6 +40,8 @@ class OpenFile:
         Raises:
             CapsuleError: the file cannot be read.
         """
+        from capsule_builder.modes import is_program
+
         try:
             return is_program(os.pread(self.fd, 64, 0), lambda size, offset: os.pread(self.fd, size, offset))
         except OSError as error:

@@ -44,10 +44,6 @@ DEFAULTS = (
 """What is left out unless a ``.capsuleignore`` takes it in again (``!.git``)."""
 
 
-_SUSPECT = ("/.", "~/", ".pyc/", ".pyo/", ".swo/", ".swp/", "/__pycache__/", "/Thumbs.db/")
-"""One of these is in every name that the defaults have something to say about, between two slashes."""
-
-
 class IgnoreRules:
     """The rules that hold in one directory; those of deeper directories come first, the defaults last."""
 
@@ -61,7 +57,15 @@ class IgnoreRules:
         if self._outer is not None:
             return False
         names = f"/{names}/"
-        return not self._patterns or not any(part in names for part in _SUSPECT)
+        suspect = (  # one of these is in every name that the defaults have something to say about
+            "/." in names
+            or "~/" in names
+            or (".py" in names and (".pyc/" in names or ".pyo/" in names))
+            or (".sw" in names and (".swo/" in names or ".swp/" in names))
+            or "/__pycache__/" in names
+            or "/Thumbs.db/" in names
+        )
+        return not suspect or not self._patterns
 
     @staticmethod
     def defaults() -> IgnoreRules:
