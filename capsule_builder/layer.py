@@ -11,7 +11,7 @@ from typing import BinaryIO
 from capsule_builder import contents
 from capsule_builder.archive import tar
 from capsule_builder.archive.effort import DEFAULT_LEVEL
-from capsule_builder.archive.members import COPY_SIZE, Member, MemberWriter, deflated, zeros
+from capsule_builder.archive.members import BLOCK_SIZE, COPY_SIZE, Member, MemberWriter, deflated, zeros
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Deflated, Entry, File, Pledge, Symlink, Whole
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -136,32 +136,37 @@ def write_entry(writer: MemberWriter, entry: Entry) -> None:
         return
     target = entry.target if isinstance(entry, Symlink) else ""
     line = Listed(entry.path, "symlink" if target else "dir", target)
-    head = tar.header(line.path, line.kind, target=line.detail)
-    writer.begin(line.path, len(head), 0)
-    writer.write(head)
-    writer.end(_Note(line))
+    writer.add(line.path, tar.header(line.path, line.kind, target=line.detail), 0, _Note(line))
 
 
 def _write_file(writer: MemberWriter, entry: File, level: int, progress: Progress | None) -> None:
     content = entry.content
-    read = content.at_once() if isinstance(content, Deflated) else None
-    if not isinstance(content, Deflated) or not read:
-        _write_pieces(writer, entry, progress)
-    elif content.deflated_size >= COPY_SIZE:
-        writer.later(partial(_copied, entry, read, level), content.deflated_size + content.size)
+    plain: bytes | bytearray
+    if isinstance(content, Deflated):
+        read = content.at_once()
+        if not read:
+            _write_pieces(writer, entry, progress)
+            return
+        if content.deflated_size >= COPY_SIZE:
+            writer.later(partial(_copied, entry, read, level), content.deflated_size + content.size)
+            return
+        plain = read().plain
+    elif content.size <= BLOCK_SIZE:
+        plain = b"".join(content.chunks())
     else:
-        plain, kind, note = _looked_at(entry, read())
-        head, fill = tar.header(entry.path, kind, len(plain)), tar.padding(len(plain))
-        writer.begin(entry.path, len(head) + len(plain) + len(fill), len(plain))
-        writer.write(b"".join((head, plain, fill)))
-        writer.end(note)
+        _write_pieces(writer, entry, progress)
+        return
+    kind, note = _looked_at(entry, plain)
+    size = len(plain)
+    data = b"".join((tar.header(entry.path, kind, size), plain, tar.padding(size)))
+    writer.add(entry.path, data, size, note)
 
 
 def _copied(entry: File, read: Callable[[], Whole], level: int) -> list[Member]:
     """The members of a file whose stream is copied: its header, the stream, its padding. On any thread."""
     whole = read()
-    plain, kind, note = _looked_at(entry, whole)
-    size = len(plain)
+    kind, note = _looked_at(entry, whole.plain)
+    size = len(whole.plain)
     head = tar.header(entry.path, kind, size)
     members = [deflated(head, level, [(0, size, entry.path)]), Member([whole.member], len(whole.member), size)]
     if fill := -size % tar.BLOCK:
@@ -170,14 +175,13 @@ def _copied(entry: File, read: Callable[[], Whole], level: int) -> list[Member]:
     return members
 
 
-def _looked_at(entry: File, whole: Whole) -> tuple[bytes | bytearray, contents.Kind, _Note]:
-    plain = whole.plain
+def _looked_at(entry: File, plain: bytes | bytearray) -> tuple[contents.Kind, _Note]:
     program = False
     if entry.executable is None:
         program = is_program(bytes(plain[:64]), lambda size, offset: bytes(plain[offset : offset + size]))
     kind = _kind(entry, program)
     line = Listed(entry.path, kind, hashlib.sha256(plain).hexdigest())
-    return plain, kind, _Note(line, _named(entry, program), entry.pledged, len(plain))
+    return kind, _Note(line, _named(entry, program), entry.pledged, len(plain))
 
 
 def _write_pieces(writer: MemberWriter, entry: File, progress: Progress | None) -> None:

@@ -119,6 +119,23 @@ class MemberWriter:
                 self._block = rest
                 plain = rest.plain
 
+    def add(self, path: str, data: bytes, size: int, note: object = None) -> None:
+        """Adds an entry that is there in one piece: all of its tar bytes, and how many of them are content."""
+        block = self._block
+        if block.plain and len(block.plain) + len(data) > BLOCK_SIZE:
+            self.flush()
+            block = self._block
+        if len(data) > BLOCK_SIZE:
+            self.begin(path, len(data), size)
+            self.write(data)
+            self.end(note)
+            return
+        block.begun.append((len(block.plain), size, path))
+        block.plain += data
+        block.notes.append(note)
+        if len(block.plain) >= PACK_SIZE and not zlib.crc32(path.encode()) & _BORDER_MASK:
+            self.flush()
+
     def copy(self, stream: Iterable[bytes], size: int, plain_size: int, crc32: int) -> None:
         """Adds content of the entry that was begun as a member of its own: a raw deflate stream of ``size`` bytes."""
         self.flush()
