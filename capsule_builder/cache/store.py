@@ -14,9 +14,8 @@ import itertools
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from capsule_builder.cache.place import Unusable, open_room, unusable
 
@@ -33,8 +32,7 @@ class Lost(Exception):
     """Something that was in the cache is not there any more: the build has to do without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A blob that is there: its ``key`` (64 hex digits), how many ``size`` bytes of a fragment it has, and its seal.
 
     ``seal`` is "file size, inode, mtime, ctime", in decimal, times in nanoseconds.
