@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import shutil
@@ -328,6 +329,18 @@ def test_a_prune_waits_for_no_build_that_was_not_asked_for(root: Path, tmp_path:
     _right(root, cache)
     with store_module.Store(str(cache)):
         assert prune(str(cache), wait=False) is None
+
+
+def test_a_prune_that_hangs_holds_nobody_up(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    _right(root, cache)
+    monkeypatch.setattr(store_module, "_PATIENCE", 0.1)
+    lock = os.open(cache / "v1/lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    built, found = made(root, tmp_path / "out.tgz", cache)
+    assert "it is being pruned" in built.warnings[-1].message
+    os.close(lock)
+    assert found == made(root, tmp_path / "out.tgz", cache)[1]
 
 
 @pytest.fixture
