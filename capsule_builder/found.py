@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MANIFEST_NAME, shown
@@ -16,8 +16,7 @@ from capsule_builder.sources.states import Watch
 from capsule_builder.sources.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What was found at ``source``.
 
     ``tree`` and ``manifest`` (its bytes, which messages call ``label``) are None when there is none, which is one of

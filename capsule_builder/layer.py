@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
@@ -24,6 +24,21 @@ NAMED, VERIFIED = b"# named", b"# verified"
 
 Progress = Callable[[int], object]
 """Told of every piece of content that has been read, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInput:
+    """One layer: its name, what to call it in messages, its entries, the requirements that were verified.
+
+    The entries of a wheel come deflated. ``about`` is all that decides a layer, when that is known; otherwise None.
+    """
+
+    name: str
+    owner: str
+    entries: Iterable[Entry]
+    verified: list[str] = field(default_factory=list)
+    is_wheel: bool = False
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Made:
     @property
     def notes(self) -> tuple[str, ...]:
         """For people."""
-        return tuple(self.inputs.gathered.notes)
+        return tuple(self.inputs.notes)
 
     def write(self, out: BinaryIO, build: BuildFacts, digest: hashlib._Hash | None) -> None:
         """Writes the archive; ``digest`` is fed with all of it.
@@ -130,8 +130,7 @@ def make(
         except CapsuleError as error:
             problems += error.problems
         layers.append(capsule.Layer(layer.name, layer.owner, files, spread))
-    if inputs.environment:
-        problems += inputs.environment.leftovers
+    problems += inputs.leftovers
     if problems:
         raise CapsuleError(dict.fromkeys(problems))
     merged = capsule.merge(layers, inputs.manifest, temporary(), verify_requirements=verify)

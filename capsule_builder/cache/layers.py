@@ -152,7 +152,7 @@ class LayerWriter:
 
     def _done(self, group: Group) -> None:
         self.fragment.groups.append(group)
-        self._files.index.write(group.index)
+        self._files.index.write(group.lines)
 
     def _key(self, items: list[Item]) -> str:
         """What the group is kept under: all that its bytes depend on."""

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from capsule_builder import __version__
 from capsule_builder.cache.fragment import CachedFragment
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from capsule_builder.request import PythonOptions, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(NamedTuple):
     """A capsule that was built before, of the same; see :class:`~capsule_builder.build.Built`."""
 
     id: str
@@ -211,7 +209,7 @@ class Memory:
         for group in record.groups:
             found = self.store.find(group.blob.key) if group.blob else None
             if found:
-                groups.append(Group(group.entries, group.index, group.size, found[0]))
+                groups.append(Group(group.entries, group.lines, group.size, found[0]))
         if len(groups) < len(record.groups):
             record.result = {}
         record.groups, record.boot = groups, self.store.boot

@@ -153,7 +153,7 @@ def _write(
 
 def _sizes(group: Group) -> Iterator[int]:
     """The sizes of a group's entries."""
-    return (int(line.split(b"\t", 2)[1]) for line in group.index.splitlines() if not line.startswith(b"#"))
+    return (int(line.split(b"\t", 2)[1]) for line in group.lines.splitlines() if not line.startswith(b"#"))
 
 
 def _item(line: bytes, size: int, tree: DirectoryTree) -> Item:
@@ -176,7 +176,7 @@ def _document(document: dict[str, Any], capsule_id: str, grown: int, size: int) 
 def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: int) -> bytes:
     (layer,) = document["layers"]
     first = f"# capsule-index v1\n# layer\t{layer['name']}\t{layer['digest']}\t{layer['compressed_size']}\n"
-    index = b"".join([first.encode(), *(group.index for group in groups)])
+    index = b"".join([first.encode(), *(group.lines for group in groups)])
     pieces: list[bytes] = []
 
     def put(member: Member) -> None:

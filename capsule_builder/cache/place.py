@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Mapping
 
 from capsule_builder.errors import Problem
@@ -63,6 +65,19 @@ def open_room(directory: str, *, make: bool) -> int:
         whose = "it belongs to another user" if status.st_uid != os.geteuid() else "others than its owner may use it"
         raise unusable(directory, whose)
     return fd
+
+
+def locked(lock: int, kind: int, patience: float) -> bool:
+    """Locks a file (``kind`` is that of ``flock``), now or within so many seconds; whether that came about."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)
 
 
 def unusable(directory: str, reason: str) -> Unusable:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capsule_builder.cache.place import open_room
+from capsule_builder.cache.place import Unusable, locked, open_room
 from capsule_builder.cache.record import Record
 from capsule_builder.cache.store import BLOBS, RECORDS, Store, is_key
 from capsule_builder.errors import refusal
@@ -92,7 +92,7 @@ def prune(
         stack.callback(os.close, room)
         lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=room)
         stack.callback(os.close, lock)
-        if not _locked(lock, _PATIENCE if wait else 0):
+        if not locked(lock, fcntl.LOCK_EX, _PATIENCE if wait else 0):
             if not wait:
                 return None
             remedy = "Prune it when there is a pause."
@@ -110,7 +110,7 @@ def prune_after(store: Store) -> None:
             due = True
     if due:
         store.close()
-        with contextlib.suppress(Exception):  # it was not asked for, and the next build tries again
+        with contextlib.suppress(OSError, Unusable):  # it was not asked for, and the next build tries again
             prune(store.directory, wait=False)
 
 
@@ -184,16 +184,3 @@ def _prune(room: _Room, size: int, age: float | None, verify: bool) -> Pruned:
         os.close(os.open("pruned", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=room.room))
         os.utime("pruned", dir_fd=room.room)
     return Pruned(len(removed), sum(file.size for file in removed), _sum(kept), damaged)
-
-
-def _locked(lock: int, patience: float) -> bool:
-    """Whether nobody else uses the cache, now or within so many seconds; nobody begins to, then."""
-    end = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.05)

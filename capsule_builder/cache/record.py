@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from capsule_builder.cache.store import Blob
 
@@ -15,15 +15,14 @@ KNOWN, PROGRAM, ELF = 1, 2, 4
 """What is known of a file, in the last of these bytes; 0 when nothing is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """What lies between two borders: so many entries, their part of the index, and the blob that holds the members.
 
     Without a ``blob`` they lie in the spill, from ``start`` on, ``size`` bytes.
     """
 
     entries: int
-    index: bytes
+    lines: bytes
     size: int
     blob: Blob | None
     start: int = 0
@@ -48,9 +47,9 @@ class Record:
 
     def pieces(self) -> list[bytes]:
         """The record as it is stored."""
-        index = b"".join(group.index for group in self.groups)
+        index = b"".join(group.lines for group in self.groups)
         groups = [
-            [group.entries, len(group.index), group.size, group.blob.key, group.blob.seal]
+            [group.entries, len(group.lines), group.size, group.blob.key, group.blob.seal]
             for group in self.groups
             if group.blob
         ]

@@ -8,22 +8,23 @@ the boot of the machine. As long as both are the same nothing has written to it,
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import itertools
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from capsule_builder.cache.place import Unusable, open_room, unusable
+from capsule_builder.cache.place import Unusable, locked, open_room, unusable
 
 BLOBS, RECORDS = "blobs", "records"
 _FOOT = struct.Struct("<QQ32s8s")  # bytes of the fragment, bytes of the index, SHA-256 of all before, mark
 _MARK = b"capsblob"
 _CHUNK = 1 << 20
+_PATIENCE = 10.0  # seconds to wait for a prune
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEX = frozenset("0123456789abcdef")
@@ -33,8 +34,7 @@ class Lost(Exception):
     """Something that was in the cache is not there any more: the build has to do without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A blob that is there: its ``key`` (64 hex digits), how many ``size`` bytes of a fragment it has, and its seal.
 
     ``seal`` is "file size, inode, mtime, ctime", in decimal, times in nanoseconds.
@@ -79,7 +79,8 @@ class Store:
         except OSError:  # on a disk that is read-only nobody prunes
             return
         self._open.callback(os.close, lock)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        if not locked(lock, fcntl.LOCK_SH, _PATIENCE):
+            raise BlockingIOError(errno.EAGAIN, "it is being pruned")
 
     def _directory(self, name: str) -> int:
         with contextlib.suppress(OSError):  # it is there, or it cannot be opened either

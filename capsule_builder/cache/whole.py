@@ -10,8 +10,7 @@ from typing import BinaryIO
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import Group
 from capsule_builder.cache.store import Store
-from capsule_builder.inputs import LayerInput
-from capsule_builder.layer import LayerFiles, Progress, write_layer
+from capsule_builder.layer import LayerFiles, LayerInput, Progress, write_layer
 
 _CHUNK = 1 << 20
 _LENGTH = struct.Struct("<Q")

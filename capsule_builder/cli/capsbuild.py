@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from capsule_builder import __version__
-from capsule_builder.build import Built, Signer, build
-from capsule_builder.cache.place import default_directory
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
-from capsule_builder.cli.progress import bar
 from capsule_builder.errors import Problem
-from capsule_builder.metadata import UNSTAMPED, BuildFacts, short_id
 from capsule_builder.paths import shown
 
 if TYPE_CHECKING:
+    from capsule_builder.build import Built, Signer
+    from capsule_builder.metadata import BuildFacts
     from capsule_builder.statements import Statement
 
 _EPILOG = """\
@@ -80,6 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Only now, for neither --help nor any of the other commands needs it.
+    from capsule_builder.build import build
+    from capsule_builder.cache.place import default_directory
+    from capsule_builder.cli.progress import bar
+    from capsule_builder.metadata import UNSTAMPED
+
     built: Built | None = None
     warnings: list[Problem] = []
     statements: list[Statement] = []
@@ -159,6 +163,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _document(built: Built, statements: Sequence[Statement], warnings: Sequence[Problem]) -> dict[str, object]:
+    from capsule_builder.metadata import short_id
+
     places = {made.title.lower(): path for made, path in zip(statements, built.statements, strict=True)}
     return {
         "id": built.id,

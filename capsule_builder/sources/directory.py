@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import MANIFEST_NAME, raw, shown
@@ -19,8 +20,7 @@ from capsule_builder.sources.tree import Tree
 __all__ = ["DirectoryTree", "Tree", "scan"]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
+class KnownFile(NamedTuple):
     """A file whose content is known without a look: its ``sha256`` in hex, and whether it is a program, or ELF."""
 
     tree: DirectoryTree

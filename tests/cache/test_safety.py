@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import shutil
@@ -111,9 +112,7 @@ def test_a_file_that_was_changed_behind_the_clock_is_built_again(root: Path, tmp
     def wrong(self: Memory, tree: DirectoryTree) -> None:
         known(self, tree)
         if "data/050.txt" in tree.known:
-            from dataclasses import replace
-
-            tree.known["data/050.txt"] = replace(tree.known["data/050.txt"], sha256="0" * 64)
+            tree.known["data/050.txt"] = tree.known["data/050.txt"]._replace(sha256="0" * 64)
 
     (root / "data/new.txt").write_bytes(b"new")
     with pytest.MonkeyPatch.context() as patch:
@@ -330,6 +329,18 @@ def test_a_prune_waits_for_no_build_that_was_not_asked_for(root: Path, tmp_path:
     _right(root, cache)
     with store_module.Store(str(cache)):
         assert prune(str(cache), wait=False) is None
+
+
+def test_a_prune_that_hangs_holds_nobody_up(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    _right(root, cache)
+    monkeypatch.setattr(store_module, "_PATIENCE", 0.1)
+    lock = os.open(cache / "v1/lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    built, found = made(root, tmp_path / "out.tgz", cache)
+    assert "it is being pruned" in built.warnings[-1].message
+    os.close(lock)
+    assert found == made(root, tmp_path / "out.tgz", cache)[1]
 
 
 @pytest.fixture
