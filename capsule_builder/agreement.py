@@ -57,7 +57,8 @@ def unverified(
 def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Listed]) -> list[Problem]:
     """Warnings: what the manifest says and the content does not bear out, but which need not be wrong.
 
-    ``entries`` are those of the capsule's listing; gone through once.
+    ``entries`` are those of the capsule's listing, gone through once; of files that it does not name, only those below
+    ``venv/`` matter, and then one of them, unless it has patterns.
     """
     unmatched = {line: Patterns([line]) for line in manifest.executables if not line.startswith("!")}
     programs: set[str] = set()
@@ -99,6 +100,13 @@ def doubts(manifest: Manifest, links: Mapping[str, str], entries: Iterable[Liste
 def entrypoints(manifest: Manifest) -> list[str]:
     """What the manifest starts, each once."""
     return list(dict.fromkeys([manifest.entrypoint, *(s.entrypoint for s in manifest.services if s.entrypoint)]))
+
+
+def named_paths(manifest: Manifest) -> list[str]:
+    """All paths that the manifest names, patterns aside."""
+    commands = [s.health.command[0] for s in manifest.services if s.health and s.health.command]
+    requirements = [manifest.pip_requirements] if manifest.pip_requirements else []
+    return [*entrypoints(manifest), *commands, *requirements]
 
 
 def _absent(named: Iterable[str], links: Mapping[str, str], files: Iterable[str]) -> list[str]:

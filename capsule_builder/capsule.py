@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents, metadata
-from capsule_builder.agreement import doubts, missing_entrypoints, other_python, unverified
+from capsule_builder.agreement import doubts, missing_entrypoints, named_paths, other_python, unverified
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.limits import MAX_ENTRIES, MAX_INDEX, MAX_LISTING, MAX_MEMBERS
 from capsule_builder.archive.members import TAIL, Member
@@ -19,7 +19,7 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.fragments import Spread, copy_fragment, fragment_size
 from capsule_builder.head import write_head
 from capsule_builder.layer import NAMED, VERIFIED, LayerFiles
-from capsule_builder.links import links_problems
+from capsule_builder.links import destination, links_problems
 from capsule_builder.metadata import BuildFacts, LayerFacts
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _COPY_SIZE = 1 << 20
 _STAR = ord("*")
+_PATH = 66  # where the path begins in the line of a file
+_SPECIAL_IN_VENV = (b"# symlink\tvenv/", b"# dir\tvenv/")
 _SMALLER = "Make several capsules of it, or leave something out."
 
 
@@ -125,15 +127,17 @@ def merge(
         problems += _not_executable(unmarked, layers)
     if links:
         problems += links_problems(links, (e.path + "/" * (e.kind == "dir") for e in _all_written(listing)))
-    regular = (entry.path for entry in _all_written(listing) if entry.kind in {"file", "executable"})
+    named = {end.encode() for path in named_paths(manifest) if (end := destination(path, links))}
+    telling = list(_telling(listing, None if manifest.executables else named))
+    regular = [entry.path for entry in telling if entry.kind in {"file", "executable"}]
     problems += missing_entrypoints(manifest, links, regular)
     problems += other_python(manifest, links)
     verified = _verified(layers)
     if verify_requirements:
-        problems += unverified(manifest, links, _all_written(listing), verified)
+        problems += unverified(manifest, links, telling, verified)
     if problems:
         raise CapsuleError(problems)
-    warnings = [*doubts(manifest, links, _all_written(listing)), *_named_by_layers(layers, executables)]
+    warnings = [*doubts(manifest, links, telling), *_named_by_layers(layers, executables)]
     listing.seek(0)
     checked = verify_requirements if manifest.pip_requirements or verified else None
     return Merged(listing, digest.hexdigest(), files, checked, tuple(warnings))
@@ -289,11 +293,25 @@ def _all_written(listing: BinaryIO) -> Iterator[Listed]:
     return map(_written, listing)
 
 
+def _telling(listing: BinaryIO, named: Collection[bytes] | None) -> Iterator[Listed]:
+    """The entries that the manifest's promises hang on: the ``named`` files, and whether there is a ``venv/``.
+
+    All of them when None: patterns may name any.
+    """
+    listing.seek(len(contents.LISTING_HEADER))
+    has_venv = False
+    for line in listing:
+        in_venv = not has_venv and (line.startswith(b"venv/", _PATH) or line.startswith(_SPECIAL_IN_VENV))
+        if named is None or in_venv or line[_PATH:-1] in named:
+            has_venv = has_venv or in_venv
+            yield _written(line)
+
+
 def _written(line: bytes) -> Listed:
     """The entry of a line that was written here, and so need not be checked."""
     if line.startswith(b"#"):
         return contents.parse_line(line)
-    return Listed(line[66:-1].decode(), "executable" if line[65] == _STAR else "file", line[:64].decode())
+    return Listed(line[_PATH:-1].decode(), "executable" if line[65] == _STAR else "file", line[:64].decode())
 
 
 def _owned(layer: Layer) -> Iterator[tuple[Listed, str]]:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -39,7 +40,7 @@ class KnownFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DirectoryTree(Tree):
-    """What a directory holds; nothing is held open between two files.
+    """What a directory holds; of it nothing but the directory itself is held open between two files.
 
     ``states`` has a line for each file, as ``watch`` makes it, in no order; None when nobody watches. Files that are
     ``known`` are not opened until they are read; ``learned`` is for whoever reads one, as :class:`OpenFile` says.
@@ -49,31 +50,26 @@ class DirectoryTree(Tree):
     states: list[str] = field(default_factory=list)
     known: dict[str, KnownFile] = field(default_factory=dict)
     learned: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)
+    _top: list[int] = field(default_factory=list)
 
-    @contextlib.contextmanager
-    def opened(self, path: str) -> Iterator[OpenFile | KnownFile]:
+    def opened(self, path: str) -> AbstractContextManager[OpenFile | KnownFile]:
         """The file ``path``; see :meth:`Tree.opened`."""
-        if known := self.known.get(path):
-            yield known
-        else:
-            with self.read(path) as file:
-                yield file
+        known = self.known.get(path)
+        return contextlib.nullcontext(known) if known else self.read(path)
 
-    @contextlib.contextmanager
-    def read(self, path: str) -> Iterator[OpenFile]:
+    def read(self, path: str) -> OpenFile:
         """The file ``path``, known or not."""
-        top = _open_top(self.root)  # for the whole path could be longer than the system allows
-        try:
-            file = open_regular(raw(path), path, dir_fd=top, follow=False)
-        finally:
-            os.close(top)
-        try:
-            yield replace(file, learned=self.learned) if self.watch else file
-        finally:
-            os.close(file.fd)
+        if not self._top:
+            self._top.append(_open_top(self.root))
+        file = open_regular(raw(path), path, dir_fd=self._top[0], follow=False)  # a whole path may be too long for it
+        if self.watch:
+            file.learned = self.learned
+        return file
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Lets go of the directory itself."""
+        while self._top:
+            os.close(self._top.pop())
 
 
 def scan(

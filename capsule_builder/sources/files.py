@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
@@ -15,23 +14,25 @@ _CHUNK = 1 << 20
 MANIFEST_ENOUGH = 2 << 20  # bytes: more than any manifest may have, so that whoever reads on will refuse it
 
 
-@dataclass(frozen=True, slots=True)
 class OpenFile:
     """The content of an open regular file, as it was when it was opened.
 
-    ``path`` is what messages call it. The descriptor belongs to whoever opened it; whoever reads all of it may say what
-    was ``learned``: its SHA-256 in hex, and whether it is a program, or ELF, by its path.
+    ``path`` is what messages call it. As a context manager it closes its descriptor. Whoever reads all of it may say
+    what was ``learned``: its SHA-256 in hex, and whether it is a program, or ELF, by its path.
     """
 
-    fd: int
-    path: str
-    status: os.stat_result
-    learned: dict[str, tuple[str, bool, bool]] | None = None
+    __slots__ = ("_first", "fd", "learned", "path", "size", "status")
 
-    @property
-    def size(self) -> int:
+    def __init__(
+        self, fd: int, path: str, status: os.stat_result, learned: dict[str, tuple[str, bool, bool]] | None = None
+    ) -> None:
+        self.fd = fd
+        self.path = path
+        self.status = status
+        self.size = status.st_size
         """Its length in bytes when it was opened."""
-        return self.status.st_size
+        self.learned = learned
+        self._first: bytes | None = None  # what was read to judge it, and has yet to be given
 
     @property
     def program(self) -> bool:
@@ -40,10 +41,15 @@ class OpenFile:
         Raises:
             CapsuleError: the file cannot be read.
         """
+        head = self._begin()[:64]
+        if head[:2] == b"#!":
+            return True
+        if head[:4] != b"\x7fELF":
+            return False
         from capsule_builder.modes import is_program
 
         try:
-            return is_program(os.pread(self.fd, 64, 0), lambda size, offset: os.pread(self.fd, size, offset))
+            return is_program(head, lambda size, offset: os.pread(self.fd, size, offset))
         except OSError as error:
             raise unreadable(self.path, error) from error
 
@@ -54,10 +60,7 @@ class OpenFile:
         Raises:
             CapsuleError: the file cannot be read.
         """
-        try:
-            return os.pread(self.fd, 4, 0) == b"\x7fELF"
-        except OSError as error:
-            raise unreadable(self.path, error) from error
+        return self._begin()[:4] == b"\x7fELF"
 
     @property
     def executable_bit(self) -> bool:
@@ -71,19 +74,33 @@ class OpenFile:
             CapsuleError: the file cannot be read, or is not what it was when it was opened.
         """
         left = self.size
+        chunk, self._first = self._begin(), None
         try:
-            os.lseek(self.fd, 0, os.SEEK_SET)
             while left:
-                chunk = os.read(self.fd, min(left, _CHUNK))
                 if not chunk:
                     raise changed(self.path)
                 left -= len(chunk)
                 yield chunk
+                chunk = os.pread(self.fd, min(left, _CHUNK), self.size - left) if left else b""
             now = os.fstat(self.fd)
         except OSError as error:
             raise unreadable(self.path, error) from error
         if _differs(now, self.status):
             raise changed(self.path)
+
+    def _begin(self) -> bytes:
+        if self._first is None:
+            try:
+                self._first = os.pread(self.fd, min(self.size, _CHUNK), 0)
+            except OSError as error:
+                raise unreadable(self.path, error) from error
+        return self._first
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
 
 
 _REMOVE = "A capsule holds files, links and directories: remove it, or exclude it."
@@ -92,7 +109,7 @@ _REMOVE = "A capsule holds files, links and directories: remove it, or exclude i
 def open_regular(
     name: str | bytes, path: str, *, dir_fd: int | None = None, follow: bool, remedy: str = _REMOVE
 ) -> OpenFile:
-    """Opens the regular file ``name`` for reading; ``path`` is what messages call it. The caller closes ``fd``.
+    """Opens the regular file ``name`` for reading; ``path`` is what messages call it. The caller closes it.
 
     ``remedy`` is for what turns out to be something else.
 

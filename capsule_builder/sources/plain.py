@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -33,18 +31,13 @@ class FileOrigin:
     root: str
     path: str
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenFile]:
+    def opened(self) -> OpenFile:
         """Opens it.
 
         Raises:
             CapsuleError: it is gone, cannot be read, or is no regular file.
         """
-        file = open_regular(os.path.join(os.fsencode(self.root), raw(self.path)), self.path, follow=False)
-        try:
-            yield file
-        finally:
-            os.close(file.fd)
+        return open_regular(os.path.join(os.fsencode(self.root), raw(self.path)), self.path, follow=False)
 
 
 def scan_plain(root: str, what: str) -> PlainTree:

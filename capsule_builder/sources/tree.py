@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -104,12 +103,12 @@ class Tree(abc.ABC):
             elif path in empty:
                 yield Directory(path)
             else:
-                with contextlib.ExitStack() as stack:
-                    try:
-                        file = stack.enter_context(self.opened(path))
-                    except CapsuleError as error:
-                        rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
-                        raise CapsuleError([*error.problems, *self._unopenable(rest)]) from error
+                try:
+                    opened = self.opened(path)
+                except CapsuleError as error:
+                    rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
+                    raise CapsuleError([*error.problems, *self._unopenable(rest)]) from error
+                with opened as file:
                     executable = file.program or executables.match(path)
                     if file.executable_bit and not executable:
                         bits.dropped(path, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import stat
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from capsule_builder.archive.zip import ZipMember, ZipReader
@@ -29,10 +29,9 @@ class ZipTree(Tree):
     members: dict[str, ZipMember]
     only_top: str | None
 
-    @contextlib.contextmanager
-    def opened(self, path: str) -> Iterator[Opened]:
+    def opened(self, path: str) -> AbstractContextManager[Opened]:
         """The file ``path``; see :meth:`Tree.opened`. What is deflated in the ZIP is given as ``Deflated``."""
-        yield self.members[path].content()
+        return contextlib.nullcontext(self.members[path].content())
 
     def close(self) -> None:
         """Closes the ZIP."""
