@@ -1,8 +1,8 @@
 """What the Bazel actions run, each with one parameter file (:mod:`capsule_builder.params`).
 
 ``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.python_action`; those about
-finished capsules are another program, :mod:`capsule_builder.statement_action`. Imports as little as it can: it starts
-once a layer.
+finished capsules are another program, :mod:`capsule_builder.statement_action`. Imports as little as it can: where there
+is no persistent worker (:mod:`capsule_builder.worker`), it starts once a layer.
 """
 
 from __future__ import annotations
@@ -30,15 +30,27 @@ _MAX_JOBS = 4  # Bazel reckons one core an action; a few threads more serve the 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
+    """Runs one action, or a persistent worker; gives the exit status.
+
+    ``argv`` (default: the process's) is an action's arguments or ``@FILE``, or the option that asks for a worker.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if "--persistent_worker" in argv:
+        from capsule_builder.worker import serve
+
+        return serve(_act)
+    return _act(argv)
+
+
+def _act(argv: Sequence[str] | Sequence[bytes]) -> int:
     of_python = dict.fromkeys(("wheel", "python-base", "interpreter"), _python)
     return run(argv, {"layer": _layer, "assemble": _assemble, **of_python}, "Cannot write the capsule")
 
 
-def run(argv: Sequence[str] | None, actions: Mapping[str, Callable[[Arguments], None]], doing: str) -> int:
+def run(argv: Sequence[str] | Sequence[bytes], actions: Mapping[str, Callable[[Arguments], None]], doing: str) -> int:
     """Runs the one of ``actions`` that ``argv`` names; ``doing`` says what failed when the system is at fault."""
     try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(argv)
         if arguments.verb not in actions:
             message = f"This program has no action {shown(arguments.verb)}"
             remedy = "Builder and rules must be of one release, and the toolchain must name a program for it."

@@ -24,14 +24,15 @@
 ``assemble``
     ``--archive``, ``--id``, ``--metadata``, ``--listing``, ``--file-name`` (outputs), ``--level``, ``--manifest``,
     ``--no-verify-requirements`` (a flag), ``--stable-status`` and ``--volatile-status`` when the capsule is stamped;
-    and for each layer ``--layer`` followed by five lines: name, owner, fragment, contents, index.
+    and for each layer ``--layer NAME`` followed by four lines: owner, fragment, contents, index.
 
 ``provenance``, ``sbom``
     ``--archive``, ``--output`` (an output); ``--platform`` of the target if there is a Python environment; and when
     the capsule has to meet a lock, any number of ``--facts FILE`` and a line ``requirements FILE SHORT_PATH``.
 
 All begin with ``--letter=é``, by which is seen whether Bazel encoded the names once or, as old ones do, twice.
-An option's value is on its line after ``=``, or on the next line.
+An option's value is on its line after ``=``, or on the next line. A value that may begin with ``@`` is on its option's
+line: Bazel, which reads the file itself for a persistent worker, takes any line that begins so for another such file.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Arguments:
         return self.options[name][-1] if self.options[name] else ""
 
 
-def parse(argv: Sequence[str]) -> Arguments:
-    """Reads a command line, with the parameter files (``@FILE``) in it.
+def parse(argv: Sequence[str] | Sequence[bytes]) -> Arguments:
+    """Reads a command line, with the parameter files (``@FILE``) in it; or lines of such files, as bytes.
 
     Raises:
         CapsuleError: it does not follow the grammar, so that other rules than this release's wrote it.
@@ -81,10 +82,12 @@ def parse(argv: Sequence[str]) -> Arguments:
         ) from error
 
 
-def _parsed(argv: Sequence[str]) -> Arguments:
+def _parsed(argv: Sequence[str] | Sequence[bytes]) -> Arguments:
     raw: list[bytes] = []
     for argument in argv:
-        if argument.startswith("@"):
+        if isinstance(argument, bytes):
+            raw += [argument] if argument else []
+        elif argument.startswith("@"):
             with open(argument[1:], "rb") as params:
                 raw += [line for line in params.read().split(b"\n") if line]
         else:
@@ -101,11 +104,13 @@ def _parsed(argv: Sequence[str]) -> Arguments:
             if twice and what not in _NAMES_NO_FILE:
                 fields[0] = _on_disk(fields[0])
             arguments.places.append([what, *fields])
-        elif line == "--layer":
-            arguments.layers.append(tuple(_value(line, rest) for _ in range(_LAYER_FIELDS)))
+            continue
+        name, equals, value = line.partition("=")
+        value = value if equals or name in _FLAGS else _value(name, rest)
+        if name == "--layer":
+            arguments.layers.append((value, *(_value(name, rest) for _ in range(_LAYER_FIELDS - 1))))
         else:
-            name, equals, value = line.partition("=")
-            arguments.options[name].append(value if equals or name in _FLAGS else _value(name, rest))
+            arguments.options[name].append(value)
     return arguments
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from capsule_builder.statements import PROVENANCE, Statement, sbom
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
     return action.run(argv, {"provenance": _provenance, "sbom": _sbom}, "Cannot write the statement")
 
 

@@ -8,6 +8,7 @@ CapsuleProgramInfo = provider(
     fields = {
         "executable": "FilesToRunProvider: the program.",
         "files": "depset of File: the program's default outputs, which actions find at their own paths and not only as runfiles.",
+        "supports_workers": "bool: whether it can run as a persistent worker.",
     },
 )
 
@@ -20,17 +21,18 @@ CapsuleToolchainInfo = provider(
     },
 )
 
-def _program(target):
+def _program(target, supports_workers = False):
     return CapsuleProgramInfo(
         executable = target[DefaultInfo].files_to_run,
         files = target[DefaultInfo].files,
+        supports_workers = supports_workers,
     )
 
 def _capsule_toolchain_impl(ctx):
     builder = ctx.attr.builder
     return [platform_common.ToolchainInfo(
         capsule = CapsuleToolchainInfo(
-            builder = _program(builder),
+            builder = _program(builder, ctx.attr.supports_workers),
             provenance = _program(ctx.attr.provenance or builder),
             sbom = _program(ctx.attr.sbom or builder),
         ),
@@ -56,6 +58,10 @@ capsule_toolchain = rule(
             cfg = "exec",
             doc = "Likewise for the output group `sbom`; `builder` by default.",
             executable = True,
+        ),
+        "supports_workers": attr.bool(
+            doc = """Whether `builder`, called with the one argument `--persistent_worker`, answers one `WorkRequest` of Bazel's after
+the other on its standard input (the protocol `proto`). What it is asked is the same; Bazel has read the params file.""",
         ),
     },
 )

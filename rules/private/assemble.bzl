@@ -7,10 +7,10 @@ The action's command line is one params file, one argument a line:
     --archive           then, on the next line, the path of the output; so for --id, --metadata and --listing
     --file-name         likewise: gets one line, the name that the archive has outside of Bazel
     --level=6           for the generated files
-    --manifest          then, on the next line, the path of the manifest
+    --manifest=<path>   the manifest
     --no-verify-requirements    when nobody has to have verified the manifest's requirements file
     --stable-status     then, on the next line, Bazel's stable-status.txt; so for --volatile-status; only when stamped
-    --layer             then, on five lines: name, owner's label, and the paths of fragment, contents and index
+    --layer=<name>      then, on four lines: owner's label, and the paths of fragment, contents and index
 
 The layers stand in the order of the archive, the capsule's own first. Names and labels are for the metadata and for messages.
 """
@@ -48,7 +48,7 @@ def assemble(ctx, layers, stamped):
     args.add("--listing", capsule_info.contents)
     args.add("--file-name", file_name)
     args.add(ctx.attr.compression_level, format = "--level=%s")
-    args.add("--manifest", ctx.file.manifest)
+    args.add(ctx.file.manifest, format = "--manifest=%s")
     if not ctx.attr.verify_requirements:
         args.add("--no-verify-requirements")
     if stamped:
@@ -56,7 +56,7 @@ def assemble(ctx, layers, stamped):
         args.add("--volatile-status", ctx.version_file)
         inputs += [ctx.info_file, ctx.version_file]
     for layer, owner in layers:
-        args.add("--layer", layer.name)
+        args.add(layer.name, format = "--layer=%s")
         args.add(owner)
         args.add_all([layer.fragment, layer.contents, layer.index])
         inputs += [layer.fragment, layer.contents, layer.index]
@@ -65,7 +65,6 @@ def assemble(ctx, layers, stamped):
         ctx,
         TOOLCHAIN_TYPE,
         arguments = [args],
-        execution_requirements = {"supports-path-mapping": "1"},
         inputs = inputs,
         mnemonic = "CapsuleAssemble",
         outputs = [capsule_info.archive, capsule_info.id, capsule_info.metadata, capsule_info.contents, file_name],

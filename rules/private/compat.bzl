@@ -4,8 +4,18 @@
 # just after that parameter, so that where it exists, the parameter does.
 _ACTIONS_NAME_THEIR_TOOLCHAIN = hasattr(native, "package_relative_label")
 
+_REQUIREMENTS = {"supports-path-mapping": "1"}
+
+# Of the two protocols of workers, proto needs no flag in any version, and is taken where none is named. The same processes
+# serve all kinds of actions, in the versions that know the second key.
+_WORKER_REQUIREMENTS = {
+    "supports-path-mapping": "1",
+    "supports-workers": "1",
+    "worker-key-mnemonic": "Capsule",
+}
+
 def run_builder(ctx, toolchain_type, program = "builder", **kwargs):
-    """Runs a program of a toolchain in an action.
+    """Runs a program of a toolchain in an action, in a persistent worker if it can be one.
 
     Args:
       ctx: the rule's context.
@@ -18,6 +28,7 @@ def run_builder(ctx, toolchain_type, program = "builder", **kwargs):
     chosen = getattr(ctx.toolchains[toolchain_type].capsule, program)
     ctx.actions.run(
         executable = chosen.executable,
+        execution_requirements = _WORKER_REQUIREMENTS if chosen.supports_workers else _REQUIREMENTS,
         tools = chosen.files,
         **kwargs
     )
@@ -54,6 +65,9 @@ _LETTER = "é"
 
 def builder_args(ctx, verb):
     """Begins the command line of the builder: one params file, one argument a line.
+
+    Bazel reads the file itself for a persistent worker, and takes a line that begins with `@` for another such file (not
+    a label: `@repo//a:b`). So what may begin so stands on its option's line, as in `--manifest=%s`.
 
     Args:
       ctx: the rule's context.

@@ -10,7 +10,7 @@ The action's command line is one params file, one argument a line:
     --package-dir=<path>    where everything goes; empty for the top of the capsule
     --strip-prefix=<dir>    relative to the repository's root; empty for the root
     --strict-prefix         when a file outside of that directory is an error
-    --manifest              then, on the next line, the path of the manifest; only in a capsule's own layer
+    --manifest=<path>       the manifest; only in a capsule's own layer
     --executable=<pattern>  repeated
     --symlink=<path><TAB><target>       repeated; the path is below the package dir
     --empty-dir=<path>                  repeated; below the package dir
@@ -164,7 +164,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
     if ctx.attr.strip_prefix:
         args.add("--strict-prefix")
     if manifest:
-        args.add("--manifest", manifest)
+        args.add(manifest, format = "--manifest=%s")
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
     args.add_all(ctx.attr.symlinks.items(), map_each = _symlink, format_each = "--symlink=%s")
     args.add_all([_join(path) for path in ctx.attr.empty_dirs], format_each = "--empty-dir=%s")
@@ -176,7 +176,6 @@ def pack_layer(ctx, name, prefix, manifest = None):
         ctx,
         TOOLCHAIN_TYPE,
         arguments = [args],
-        execution_requirements = {"supports-path-mapping": "1"},
         inputs = depset([manifest] if manifest else [], transitive = inputs),
         mnemonic = "CapsuleLayer",
         outputs = [layer.fragment, layer.contents, layer.index],

@@ -23,7 +23,7 @@ def file_line(verb, path, *places):
       The line; or, when a field cannot stand in one, the line with which the builder refuses that name.
     """
     for field in (path,) + places:
-        if "\t" in field or "\n" in field:
+        if "\t" in field or "\n" in field or "\r" in field:  # Bazel breaks lines for workers at each of the latter
             return "unfit\t" + _escaped(field)
     return "\t".join((verb, path) + places)
 

@@ -11,7 +11,7 @@ Each action's command line is one params file, one argument a line. All three be
 
 `wheel` packs one wheel as a layer, and writes down what it says of itself:
 
-    --wheel                 then, on the next line, the path of the wheel, which has the name that it was built with
+    --wheel=<path>          the wheel, which has the name that it was built with
     --facts                 then, on the next line, the path of the output: one line that `python-base` reads
     --executable=<pattern>  repeated
     --bytecode=<release>    when modules are to be compiled: the release of CPython that has to do it; empty for any
@@ -116,7 +116,6 @@ def _run(ctx, layer, args, mnemonic, progress, inputs, more_outputs = []):
         ctx,
         TOOLCHAIN_TYPE,
         arguments = [args],
-        execution_requirements = {"supports-path-mapping": "1"},
         inputs = inputs,
         mnemonic = mnemonic,
         outputs = [layer.fragment, layer.contents, layer.index] + more_outputs,
@@ -129,7 +128,7 @@ def _wheel_layer(ctx, wheel):
     layer, args = _declare(ctx, "-".join(stem.split("-")[:2]), stem, "wheel")
     facts = ctx.actions.declare_file("%s.layers/%s.facts" % (ctx.label.name, stem))
     compiler = depset()
-    args.add("--wheel", wheel)
+    args.add(wheel, format = "--wheel=%s")
     args.add("--facts", facts)
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
     if ctx.attr.bytecode != "none":

@@ -41,7 +41,6 @@ def _declare(ctx, verb, suffix, mnemonic, progress, archive):
         TOOLCHAIN_TYPE,
         verb,
         arguments = [args],
-        execution_requirements = {"supports-path-mapping": "1"},
         inputs = inputs,
         mnemonic = mnemonic,
         outputs = [output],

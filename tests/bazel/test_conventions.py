@@ -102,7 +102,7 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
 
 IMPORTED_BY_ACTIONS = r"""
 import sys
-from capsule_builder import action, capsule, python_action, stamp
+from capsule_builder import action, capsule, python_action, stamp, worker
 from capsule_builder.python import bundled, bytecode
 from capsule_builder.manifest import executable_patterns, load
 load(b"name: a\nversion: 1.0.0\nentrypoint: b\nexecutables: [c]\n", "capsule.yml")

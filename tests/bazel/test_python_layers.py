@@ -197,7 +197,17 @@ def test_every_action_is_hermetic_and_may_have_its_paths_mapped(bazel: Bazel) ->
         "CapsuleSbom",
         "CapsuleWheelLayer",
     }
-    assert len(re.findall(r"ExecutionInfo: \{supports-path-mapping: 1\}$", said, re.M)) >= len(mnemonics)
+    about_capsules = {"CapsuleProvenance", "CapsuleSbom"}
+    found = re.findall(r"^  Mnemonic: (\w+)\n(?:  .*\n)*?  ExecutionInfo: \{(.*)\}$", said, re.M)
+    assert found == [
+        (
+            mnemonic,
+            "supports-path-mapping: 1"
+            if mnemonic in about_capsules
+            else "supports-path-mapping: 1, supports-workers: 1, worker-key-mnemonic: Capsule",
+        )
+        for mnemonic in mnemonics
+    ]
     assert "Environment: [" not in said
 
 

@@ -72,8 +72,7 @@ def test_an_environment_is_asked_for_wheel_by_wheel(bazel: Bazel) -> None:
         "wheel",
         LETTER,
         *environment_outputs(f"with_interpreter.layers/{stem}", "manylinux_2_99_x86_64"),
-        "--wheel",
-        f"environments/wheels/{stem}.whl",
+        f"--wheel=environments/wheels/{stem}.whl",
         "--facts",
         f"BIN/environments/with_interpreter.layers/{stem}.facts",
         "--executable=*.txt",
@@ -124,8 +123,7 @@ def test_the_assembly_is_asked_for_in_one_params_file(bazel: Bazel, option: str,
         "--file-name",
         "BIN/conflicts/agreeing.file_name",
         "--level=6",
-        "--manifest",
-        "conflicts/capsule.yml",
+        "--manifest=conflicts/capsule.yml",
         *status,
         *layer("app", "agreeing", "agreeing.layers/app"),
         *layer("first", "first", "first"),
@@ -142,7 +140,7 @@ def environment_outputs(stem: str, platform: str = "manylinux_2_28_x86_64") -> l
 
 def layer(name: str, owner: str, outputs: str) -> list[str]:
     files = [f"BIN/conflicts/{outputs}.{kind}" for kind in ("fragment", "contents", "index")]
-    return ["--layer", name, f"//conflicts:{owner}", *files]
+    return [f"--layer={name}", f"//conflicts:{owner}", *files]
 
 
 @pytest.mark.parametrize("group", ["provenance", "sbom"])
