@@ -63,7 +63,7 @@ class IndexLayer:
 
     def lines(self) -> Iterator[IndexMember | IndexEntry]:
         """The members in order, each before the entries that begin in it."""
-        ends = [*self._begun[1:], len(self._numbers)]
+        ends = [*self._begun, len(self._numbers)][1:]
         for member, start, end in zip(self.members(), self._begun, ends, strict=True):
             yield member
             yield from self._entries(start, end)

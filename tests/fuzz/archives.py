@@ -191,7 +191,7 @@ def _generated(reader: CapsuleReader) -> dict[str, bytes | bytearray]:
     return {
         ".capsule_metadata.json": reader.metadata_bytes,
         ".capsule_contents": reader.listing.data,
-        ".capsule_index": reader.index.data,
+        ".capsule_index": b"".join(reader.index.text()),
     }
 
 

@@ -156,3 +156,11 @@ def test_any_capsule_of_the_builder_is_read_back(app: dict[str, bytes | None], l
     assert [(layer, path, data) for layer, path, _, data in found] == sorted(
         expected, key=lambda one: (one[0], one[1].encode())
     )
+
+
+def test_a_layer_with_nothing_in_it_has_no_members() -> None:
+    layers = [("app", small()), ("empty", []), ("more", [One("z", "file")])]
+    with CapsuleReader(io.BytesIO(Forge(layers).build()), label="x") as reader:
+        assert [len(list(layer.lines())) > 0 for layer in reader.index.layers] == [True, False, True]
+        assert b"".join(reader.index.text()).count(b"# layer\t") == 3
+        reader.finish()
