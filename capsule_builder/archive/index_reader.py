@@ -154,6 +154,8 @@ class Index:
     def _line(self, line: bytes | bytearray) -> None:
         part = self._part
         try:
+            if len(line) > _MAX_LINE:
+                raise damaged("index-line", f"A line of its index is none: {bytes(line[:100])!a}")
             if match := _ENTRY.fullmatch(line):
                 offset, size, path = int(match[1]), int(match[2]), match[3].decode()
                 if part is None:

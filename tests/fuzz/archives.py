@@ -206,7 +206,7 @@ def _check_index(data: bytes, reader: CapsuleReader, entries: Entries) -> None:
     law(head == 0, "no member holds more than one file of the head")
     left = list(entries)
     tar, begin = b"", 0  # of one layer
-    for line in bytes(reader.index.data).splitlines()[1:]:
+    for line in bytes(b"".join(reader.index.text())).splitlines()[1:]:
         fields = line.decode().split("\t")
         if fields[0] == "# layer":
             tar, begin = b"", 0
