@@ -7,6 +7,7 @@ read here by hand, strictly: what is no request ends the worker, since nobody kn
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -51,6 +52,8 @@ def serve(act: Callable[[Sequence[bytes]], int]) -> int:
             answer = memoryview(_answer(act, request))
             while answer:
                 answer = answer[answers.write(answer) :]
+            gc.collect()  # now that nobody waits for it; what is left are modules, which need no second look
+            gc.freeze()
     except Malformed as error:
         sys.stderr.write(f"ERROR: Not a request of Bazel's: {error}\n")
         return 1

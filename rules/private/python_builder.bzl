@@ -1,11 +1,13 @@
 """The default programs of the toolchain: modules of `capsule_builder`, run by a Python interpreter of the host."""
 
 _LAUNCHER = """{shebang}
+import gc
 import sys
 
 if sys.version_info < (3, 10):
     sys.exit("ERROR: the capsule builder needs Python 3.10 or newer, and {interpreter} is " + sys.version.split()[0])
 sys.path[:0] = {path}
+gc.disable()  # it would search all modules and entries again and again, and find nothing; a worker collects between actions
 try:
     from {module} import main
 except ImportError as error:

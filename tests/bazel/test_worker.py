@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -352,9 +353,14 @@ def test_an_action_leaves_the_process_as_it_was(place: Path) -> None:
     with running(place, WATCHED) as worker:
         for arguments in kinds:
             assert worker.ask(arguments)[0] == 0
+        time.sleep(0.5)
         before = worker.state()
         for arguments in kinds:
             assert worker.ask(arguments)[0] == 0
+            for _ in range(100):  # a thread that was told to end needs a moment
+                if worker.state() == before:
+                    break
+                time.sleep(0.05)
             assert worker.state() == before
 
 
