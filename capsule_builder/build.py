@@ -18,8 +18,9 @@ from capsule_builder.cache.store import Lost, Store
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.found import find
 from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
-from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_together
 from capsule_builder.request import PythonOptions, Source
+from capsule_builder.signals import undisturbed
 
 if TYPE_CHECKING:
     from capsule_builder.layer import Progress

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import tempfile
-from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
 
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
+from capsule_builder.signals import undisturbed
 from capsule_builder.sources.tree import Tree
-
-_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keeps requests to stop waiting until the block is left."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class NewFile:
@@ -65,10 +52,11 @@ class NewFile:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if not self._done:
-            with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
-                self.file.close()
-            with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
-                os.unlink(self._partial)
+            with undisturbed():
+                with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
+                    self.file.close()
+                with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
+                    os.unlink(self._partial)
 
 
 def commit_together(*files: NewFile, replace: bool = True) -> None:

@@ -15,8 +15,9 @@ from capsule_builder.errors import refusal
 from capsule_builder.file_name import check_file_name
 from capsule_builder.metadata import archive_name
 from capsule_builder.minisign import Claim, SecretKey, Signature
-from capsule_builder.output import NewFile, check_output, commit_together, undisturbed
+from capsule_builder.output import NewFile, check_output, commit_together
 from capsule_builder.paths import shown
+from capsule_builder.signals import undisturbed
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from capsule_builder import open_files
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry
 from capsule_builder.archive.tar import MTIME
 from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.output import undisturbed
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, METADATA_NAME, shown
+from capsule_builder.signals import undisturbed
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -16,8 +16,8 @@ from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.file_name import check_file_name
 from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
-from capsule_builder.output import undisturbed
 from capsule_builder.paths import shown
+from capsule_builder.signals import undisturbed
 from capsule_builder.unpack import Staging
 
 MAX_LEGACY = 16 << 20

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from capsule_builder.archive.gzip_member import HEADER, inflated
 from capsule_builder.archive.gzip_reader import Source, read_member
 from capsule_builder.archive.index_reader import IndexMember
+from capsule_builder.archive.threads import Threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MAX_WHOLE = 64 << 20
 """Members of up to so many bytes, with what they inflate to, are inflated at once; larger ones piece by piece."""
@@ -43,7 +47,7 @@ class Inflating(Iterator[Piece]):
     def __init__(self, source: Source, members: Iterable[IndexMember]) -> None:
         self._source = source
         self._members = iter(members)
-        self._pool = ThreadPoolExecutor(_THREADS, "inflate")
+        self._pool = Threads(_THREADS, "inflate")
         self._waiting: deque[tuple[Future[tuple[list[Piece], Exception | None]], int]] = deque()
         self._in_flight = 0
         self._next: IndexMember | None = next(self._members, None)
@@ -72,19 +76,14 @@ class Inflating(Iterator[Piece]):
 
     def close(self) -> None:
         """Gives up what has not been read."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _read_ahead(self) -> None:
         while self._next and _weight(self._next) <= MAX_WHOLE:
             if self._waiting and self._in_flight + max(_BATCH, _weight(self._next)) > _ROOM:
                 return
             batch = self._batch()
-            try:
-                future = self._pool.submit(_inflate, batch)
-            except RuntimeError:  # the system has no more threads for us
-                future = Future()
-                future.set_result(_inflate(batch))
-            self._waiting.append((future, batch.weight))
+            self._waiting.append((self._pool.submit(_inflate, batch), batch.weight))
             self._in_flight += batch.weight
 
     def _batch(self) -> _Batch:

@@ -10,15 +10,18 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
+from capsule_builder.archive.threads import Threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 BLOCK_SIZE = 1 << 20
 """The most tar bytes that one member holds."""
@@ -88,7 +91,7 @@ class MemberWriter:
     def __init__(self, sink: Callable[[Member], None], *, level: int = DEFAULT_LEVEL, jobs: int = 1) -> None:
         self._sink = sink
         self._level = level
-        self._pool = ThreadPoolExecutor(jobs, "deflate")
+        self._pool = Threads(jobs, "deflate")
         self._waiting: deque[tuple[Future[list[Member]], int]] = deque()
         self._in_flight = 0
         self._few = min(_IN_FLIGHT, (2 * jobs + 2) * BLOCK_SIZE)
@@ -140,8 +143,7 @@ class MemberWriter:
         """Adds content of the entry that was begun as a member of its own: a raw deflate stream of ``size`` bytes."""
         self.flush()
         self._large = True  # what follows it, up to the next entry, is a member of its own too
-        self._submit()
-        self._drain(0)
+        self._finish()
         pieces = chain([HEADER], stream, [trailer(crc32, plain_size)])
         self._sink(Member(pieces, len(HEADER) + size + TRAILER_SIZE, plain_size))
 
@@ -189,13 +191,18 @@ class MemberWriter:
         tasks, weight, room = self._tasks, self._weight, max(self._room, self._few)
         self._tasks, self._weight, self._room = [], 0, 0
         self._drain(max(0, room - weight))
-        try:
-            future = self._pool.submit(_run, tasks)
-        except RuntimeError:  # the system has no more threads for us
-            future = Future()
-            future.set_result(_run(tasks))
-        self._waiting.append((future, weight))
+        self._waiting.append((self._pool.submit(_run, tasks), weight))
         self._in_flight += weight
+
+    def _finish(self) -> None:
+        """Passes everything on."""
+        if self._waiting:
+            self._submit()
+            self._drain(0)
+        else:  # what is left is too little to wake a thread for
+            tasks, self._tasks, self._weight, self._room = self._tasks, [], 0, 0
+            for member in _run(tasks):
+                self._sink(member)
 
     def _drain(self, room: int) -> None:
         """Passes finished members on, until no more than ``room`` bytes are in flight."""
@@ -214,11 +221,9 @@ class MemberWriter:
         try:
             if kind is None:
                 self.flush()
-                self._submit()
-                self._drain(0)
+                self._finish()
         finally:
-            # After a failure nobody is waited for: a signal may have struck while a future was locked, for good.
-            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+            self._pool.close(wait=kind is None)
 
 
 def _run(tasks: list[Task]) -> list[Member]:

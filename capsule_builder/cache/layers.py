@@ -7,20 +7,19 @@ of what goes into it: the lines of the listing, the sizes, the level, and the bu
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
 from capsule_builder.archive.gzip_member import gzip_member
 from capsule_builder.archive.members import BLOCK_SIZE, PACK_SIZE
+from capsule_builder.archive.threads import Threads
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import Group
 from capsule_builder.cache.store import Lost, NewBlob, Store
@@ -32,6 +31,9 @@ from capsule_builder.links import link_problem
 from capsule_builder.paths import path_problem
 from capsule_builder.sources.directory import KnownFile
 from capsule_builder.sources.files import OpenFile, changed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _BORDER_MASK = 0xF
 
@@ -80,7 +82,7 @@ class LayerWriter:
         """Adds a group that is as it was; none is in the making."""
         self._waiting.append(lambda: group)
 
-    def add(self, item: Item, pool: ThreadPoolExecutor, room: int) -> None:
+    def add(self, item: Item, pool: Threads, room: int) -> None:
         """Adds an entry that is no larger than a block."""
         length = len(item.head) + item.size + -item.size % tar.BLOCK
         if self._length and self._length + length > BLOCK_SIZE:
@@ -90,7 +92,7 @@ class LayerWriter:
         if self._length >= PACK_SIZE and not zlib.crc32(item.line.path.encode()) & _BORDER_MASK:
             self.end_group(pool, room)
 
-    def end_group(self, pool: ThreadPoolExecutor, room: int) -> None:
+    def end_group(self, pool: Threads, room: int) -> None:
         """Ends the group, if there is anything in it."""
         items, self._items, self._length = self._items, [], 0
         if not items:
@@ -113,7 +115,7 @@ class LayerWriter:
 
         self._later(finished, room)
 
-    def large(self, item: Item, pool: ThreadPoolExecutor, room: int) -> None:
+    def large(self, item: Item, pool: Threads, room: int) -> None:
         """Adds an entry that is larger than a block, and so has members of its own."""
         self.end_group(pool, room)
         self.drain(0)
@@ -227,9 +229,7 @@ def write_through(
     files.contents.write(contents.LISTING_HEADER)
     nesting, last, named, broken = contents.Nesting(), "", list[str](), []
     room = 2 * jobs + 2
-    with contextlib.ExitStack() as stack:
-        pool = ThreadPoolExecutor(jobs, "deflate")
-        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    with Threads(jobs, "deflate") as pool:
         for entry in entries:
             _check(entry, last)
             last = entry.path

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from capsule_builder import contents, metadata
 from capsule_builder.archive import tar
 from capsule_builder.archive.members import Member
+from capsule_builder.archive.threads import Threads
 from capsule_builder.cache.layers import Item, LayerWriter
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
@@ -129,7 +129,7 @@ def _write(
     touched = set(sizes) | {place - 1 for place in sizes}
     room = 2 * jobs + 2
     place, open_ = 1, False  # of the line of the next entry; whether a group is in the making
-    with ThreadPoolExecutor(jobs, "deflate") as pool:
+    with Threads(jobs, "deflate") as pool:
         for group in groups:
             after = place + group.entries
             if not open_ and not any(place <= each < after for each in touched):

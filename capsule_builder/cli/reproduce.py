@@ -17,10 +17,11 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.excerpts import Excerpt
 from capsule_builder.keys import check_not_key, open_secret_key
 from capsule_builder.minisign import SecretKey
-from capsule_builder.output import NewFile, commit_together, undisturbed
+from capsule_builder.output import NewFile, commit_together
 from capsule_builder.paths import shown
 from capsule_builder.provenance import BUILDER, STATEMENT, encode, subjects
 from capsule_builder.reproduce import Change, RebuildError, Reproduction, reproduce
+from capsule_builder.signals import undisturbed
 
 SUFFIX = ".reproduced.json"
 """What the name of the statement ends in, after that of the capsule."""

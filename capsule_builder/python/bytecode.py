@@ -22,6 +22,7 @@ from pathlib import Path
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 from capsule_builder.python.marshal_form import LAYOUTS, TooDeep, UnknownForm, canonical
+from capsule_builder.signals import undisturbed
 
 _WORKER = Path(__file__).with_name("compile_worker.py")
 _UNCHECKED = (0b01).to_bytes(4, "little")  # PEP 552: hash-based, and the source is not looked at
@@ -74,7 +75,8 @@ class Compiler:
         self._requests, self._answers = stdin, stdout
         self._since: float | None = time.monotonic()  # when it was last asked and has not answered yet
         self._ended = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        with undisturbed():
+            threading.Thread(target=self._watch, daemon=True).start()
         lines = [self._answers.readline(100).decode("ascii", "replace").rstrip("\n") for _ in range(5)]
         if problem := self._problem(*lines):
             self._process.kill()

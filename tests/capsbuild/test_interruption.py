@@ -13,9 +13,11 @@ import termios
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from capsule_builder.output import NewFile
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, NO_VENV, capsbuild, snapshot
 
 STOPPED = "ERROR: Stopped; nothing was written.\n"
@@ -99,6 +101,46 @@ def test_a_signal_while_the_new_file_is_made_leaves_nothing(app: Path, out: Path
     before = snapshot(out)
     assert struck(app, out, "tempfile", "mkstemp", after=KILL) == (128 + signal.SIGTERM, STOPPED)
     assert snapshot(out) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_while_a_thread_starts_is_quiet(app: Path, out: Path, when: str) -> None:
+    (app / "data").write_bytes(bytes(1 << 20))  # enough to wake one
+    before = snapshot(out)
+    for function in ("_start_new_thread", "Event"):  # what threading.Thread calls for it
+        assert struck(app, out, "threading", function, **{when: KILL}) == (128 + signal.SIGTERM, STOPPED)
+    assert snapshot(out) == before
+
+
+@pytest.mark.parametrize("function", ["close", "unlink"])
+def test_a_signal_while_a_file_is_cleared_away_leaves_nothing(
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    new = NewFile(str(tmp_path / "new"))
+    of: object = new.file if function == "close" else os
+    real = getattr(of, function)
+
+    def strike(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        real(*arguments)
+
+    if function == "close":
+        new.file = Mock(wraps=new.file, close=strike)
+    else:
+        monkeypatch.setattr(os, function, strike)
+    usual = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stop), new:
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
