@@ -11,4 +11,5 @@ CASES = (
     "copying",
     "bazel",
     "layers",
+    "analysis",
 )

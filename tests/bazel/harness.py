@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 from collections import Counter
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -73,6 +74,13 @@ class Bazel:
             text = text[end:]
             found[spawn["progressMessage"]] += 1
         return found
+
+
+def analysis_seconds(server: Bazel, label: str, round_name: str) -> float:
+    """How long Bazel takes to analyse ``label`` and all below it, once loaded; each round has another name."""
+    began = time.perf_counter()
+    server.build("--nobuild", f"--define=round={round_name}", label)
+    return time.perf_counter() - began
 
 
 def read_listing(text: str) -> dict[str, str]:

@@ -1,0 +1,83 @@
+"""Many capsules that share one environment: its wheels are packed once, and analysis takes time by their number."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bazel.harness import Bazel, analysis_seconds
+from tests.bazel.wheels import wheel
+
+WHEELS, FEW, MANY = 50, 100, 300
+
+PYTHON = """\
+load("@rules_capsule//rules:defs.bzl", "capsule_python_layers")
+
+capsule_python_layers(
+    name = "python",
+    python = "3.11",
+    visibility = ["//visibility:public"],
+    wheels = glob(["*.whl"]),
+)
+"""
+CAPSULES = """\
+load("@rules_capsule//rules:defs.bzl", "capsule")
+
+[
+    capsule(
+        name = "capsule_%d" % number,
+        srcs = ["main.sh"],
+        layers = ["//many/python"],
+        manifest = "capsule.yml",
+    )
+    for number in range({count})
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def many(bazel: Bazel) -> Iterator[Bazel]:
+    folder = bazel.workspace / "many"
+    for number in range(WHEELS):
+        wheel(folder / "python", f"package{number}", "1.0", {f"package{number}.py": b""})
+    (folder / "python/BUILD").write_text(PYTHON)
+    for count in (FEW, MANY):
+        _write(folder / str(count), count)
+    yield bazel
+    shutil.rmtree(folder)
+
+
+def _write(package: Path, count: int) -> None:
+    package.mkdir()
+    (package / "BUILD").write_text(CAPSULES.format(count=count))
+    (package / "main.sh").write_text("#!/bin/sh\n")
+    (package / "capsule.yml").write_text("name: many\nversion: 1.0.0\nentrypoint: main.sh\n")
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+def test_what_capsules_share_is_packed_once_for_all(many: Bazel, count: int) -> None:
+    query = f"mnemonic('Capsule.*', deps(//many/{count}:all))"
+    said = many.run("aquery", query, "--include_commandline=false", "--include_artifacts=false").stdout
+    assert Counter(re.findall(r"^  Mnemonic: (\w+)$", said, re.M)) == {
+        "CapsuleWheelLayer": WHEELS,
+        "CapsulePythonBase": 1,
+        "CapsuleLayer": count,
+        "CapsuleAssemble": count,
+        "CapsuleProvenance": count,
+        "CapsuleSbom": count,
+    }
+
+
+@pytest.mark.timeout(600)
+def test_the_time_of_analysis_grows_as_the_number_of_capsules(many: Bazel) -> None:
+    def least(count: int) -> float:
+        times = [analysis_seconds(many, f"//many/{count}:all", f"{count}_{turn}") for turn in range(5)]
+        return min(times[1:])  # the first one loads
+
+    few, lots = least(FEW), least(MANY)
+    assert lots < few * 1.5 * MANY / FEW, (few, lots)  # were it quadratic, nine times as long
