@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from capsule_builder.anchors.model import Detector, Sight, Span
 from capsule_builder.python import editables, venv_config
-from capsule_builder.python.installed import NO_EDITABLE
+from capsule_builder.python.editables import NO_EDITABLE
 
 _KEYS = ("home", "executable", "command", "base-prefix", "base-exec-prefix", "base-executable")
 _FILE_URL = re.compile(rb'"url"\s*:\s*"(file:[^"]*)"')

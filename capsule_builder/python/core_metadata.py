@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from installer.utils import parse_metadata_file
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -16,6 +15,8 @@ def stated(metadata: bytes) -> tuple[str, str]:
     >>> stated(b"Metadata-Version: 2.1\nName: foo\nVersion: 1.0\n")
     ('foo', '1.0')
     """
+    from installer.utils import parse_metadata_file  # which takes long, and there may be none
+
     if not metadata.strip():
         raise ValueError("is empty")
     if metadata.startswith(b"\xef\xbb\xbf"):

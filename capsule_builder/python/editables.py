@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+NO_EDITABLE = "Install it as a package: 'pip install .' instead of 'pip install -e .', or 'uv sync --no-editable'."
+"""What to do about an editable install."""
+
 _MARKS = re.compile(r"(__editable__.*|_editable_impl_.*\.pth|.*\.egg-link|easy-install\.pth)$", re.DOTALL)
 _FINDER = re.compile(r"__editable___.*_finder\.py$", re.DOTALL)
 

@@ -18,7 +18,6 @@ from capsule_builder.python.record import Row
 from capsule_builder.python.tree import VenvTree, read
 
 AGAIN = "Install the distribution again with a current pip or uv."
-NO_EDITABLE = "Install it as a package: 'pip install .' instead of 'pip install -e .', or 'uv sync --no-editable'."
 
 
 @dataclass(frozen=True, slots=True)

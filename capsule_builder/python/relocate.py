@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
 from capsule_builder.python import editables, furniture, prefixes, scripts, venv_config
+from capsule_builder.python.editables import NO_EDITABLE
 from capsule_builder.python.identity import identify
-from capsule_builder.python.installed import AGAIN, NO_EDITABLE, DistInfo, Installed, survey
+from capsule_builder.python.installed import AGAIN, DistInfo, Installed, survey
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.leftovers import Leftovers
 from capsule_builder.python.package import Origin, Package, PackageFile, is_dropped, place_of

@@ -10,8 +10,6 @@ import keyword
 import re
 from dataclasses import dataclass
 
-from installer.utils import parse_entrypoints
-
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import path_problem, shown
 
@@ -110,6 +108,8 @@ def entry_points(data: bytes, distribution: str, label: str) -> list[EntryPoint]
     Raises:
         CapsuleError: it cannot be read, or a name would be no file of ``bin/``, or one of the environment's own.
     """
+    from installer.utils import parse_entrypoints  # which takes long, and there may be none
+
     try:
         found = list(parse_entrypoints(data.decode("utf-8-sig")))
     except (configparser.Error, UnicodeDecodeError, AssertionError, AttributeError) as error:
