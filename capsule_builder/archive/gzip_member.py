@@ -25,13 +25,15 @@ def inflated(member: bytes | bytearray, plain_size: int) -> bytearray | None:
     """What a whole member inflates to, when it is one member, sound to its last byte, of just ``plain_size`` bytes.
 
     None for anything else, and for some rare sound ones: zlib can tell why, piece by piece. The header is not looked
-    at. libdeflate takes a third of zlib's time, but does not say where it stopped; it compares what follows the stream
-    with the CRC-32 and the size, though, so it stopped at the end if they stand nowhere else.
+    at. libdeflate takes a third of zlib's time, but does not say where it stopped. It compares what follows the stream
+    with the CRC-32 and the size, though: when these are what the member ends in, and stand nowhere else in it, then it
+    stopped at the end.
     """
-    if not plain_size or member.find(member[-TRAILER_SIZE:], len(HEADER)) != len(member) - TRAILER_SIZE:
+    end = member[-TRAILER_SIZE:]
+    if not plain_size or member.find(end, len(HEADER)) != len(member) - TRAILER_SIZE:
         return None
     try:
         plain = deflate.gzip_decompress(member, plain_size)
     except deflate.DeflateError:
         return None
-    return plain if len(plain) == plain_size else None
+    return plain if len(plain) == plain_size and end == trailer(deflate.crc32(plain), plain_size) else None

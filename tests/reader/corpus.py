@@ -76,6 +76,12 @@ hostile("a wrong CRC", "gzip-crc", in_fragment(lambda made: made[:-8] + b"\0\0\0
 hostile("a wrong length", "gzip-length", in_fragment(lambda made: made[:-4] + b"\0\0\0\1"))
 hostile("no deflate stream", "gzip-deflate", in_fragment(lambda made: made[:10] + b"\xff" * 20 + made[30:]))
 hostile("bytes after the deflate stream", "gzip-end", in_fragment(lambda made: made[:-8] + b"hidden" + made[-8:]))
+hostile("a byte after the end of a member", "gzip-end", in_fragment(lambda made: made + b"\0"))
+hostile(
+    "bytes after the end of a member, with an end of their own",
+    "gzip-end",
+    in_fragment(lambda made: made + b"hidden" + bytes(4) + made[-4:]),
+)
 hostile("a deflate stream that is cut", "gzip-end", in_fragment(lambda made: made[:40] + made[-8:]))
 hostile(
     "two members where the index has one",

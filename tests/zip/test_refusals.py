@@ -282,6 +282,10 @@ CONTENT: dict[str, tuple[Entry, str]] = {
     "another CRC, stored": (Entry(method=0, both={"crc": 1}), "zip-crc"),
     "another CRC, of much": (Entry(data=BIG, both={"crc": 1}), "zip-crc"),
     "trailing bytes": (Entry(stream=deflate(TEXT) + b"x"), "zip-stream-trailing"),
+    "a gzip trailer and more": (
+        Entry(stream=deflate(TEXT) + struct.pack("<II", zlib.crc32(TEXT), len(TEXT)) + b"more", both={"crc": 1}),
+        "zip-stream-trailing",
+    ),
     "a trailing stream": (Entry(stream=deflate(TEXT) + deflate(b"more")), "zip-stream-trailing"),
     "trailing bytes after much": (Entry(data=BIG, stream=deflate(BIG) + bytes(3 * MIB)), "zip-stream-trailing"),
     "cut off": (Entry(stream=deflate(TEXT)[:-1]), "zip-stream-truncated"),
