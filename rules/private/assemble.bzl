@@ -19,12 +19,16 @@ load("//rules:providers.bzl", "CapsuleInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:compat.bzl", "builder_args", "display_label", "run_builder")
 
-def assemble(ctx, layers, stamped):
+def _layer(layer):
+    return ["--layer=" + layer.name, layer.owner, layer.fragment.path, layer.contents.path, layer.index.path]
+
+def assemble(ctx, layers, files, stamped):
     """Declares the action that assembles a capsule.
 
     Args:
       ctx: the context of the rule `capsule`.
-      layers: a list of pairs: a CapsuleLayerInfo, and the label, as text, of its owner.
+      layers: a depset of CapsuleLayerInfo, in the order of the archive.
+      files: a depset of their Files.
       stamped: whether the metadata tell when and where the capsule was built.
 
     Returns:
@@ -35,7 +39,7 @@ def assemble(ctx, layers, stamped):
         archive = ctx.actions.declare_file(name + ".tar.gz"),
         contents = ctx.actions.declare_file(name + ".contents"),
         id = ctx.actions.declare_file(name + ".id"),
-        layers = [layer for layer, _ in layers],
+        layers = layers,
         metadata = ctx.actions.declare_file(name + ".metadata.json"),
     )
     file_name = ctx.actions.declare_file(name + ".file_name")
@@ -55,17 +59,13 @@ def assemble(ctx, layers, stamped):
         args.add("--stable-status", ctx.info_file)
         args.add("--volatile-status", ctx.version_file)
         inputs += [ctx.info_file, ctx.version_file]
-    for layer, owner in layers:
-        args.add(layer.name, format = "--layer=%s")
-        args.add(owner)
-        args.add_all([layer.fragment, layer.contents, layer.index])
-        inputs += [layer.fragment, layer.contents, layer.index]
+    args.add_all(layers, map_each = _layer)
 
     run_builder(
         ctx,
         TOOLCHAIN_TYPE,
         arguments = [args],
-        inputs = inputs,
+        inputs = depset(inputs, transitive = [files]),
         mnemonic = "CapsuleAssemble",
         outputs = [capsule_info.archive, capsule_info.id, capsule_info.metadata, capsule_info.contents, file_name],
         progress_message = "Assembling capsule %s" % display_label(ctx.label),

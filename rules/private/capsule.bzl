@@ -3,7 +3,6 @@
 load("//rules:providers.bzl", "CapsuleInfo", "CapsuleLayerInfo", "CapsulePythonInfo")
 load("//rules:toolchain.bzl", "TOOLCHAIN_TYPE")
 load("//rules/private:assemble.bzl", "assemble")
-load("//rules/private:compat.bzl", "display_label")
 load("//rules/private:layer.bzl", "LAYER_ATTRS", "pack_layer")
 load("//rules/private:stamp.bzl", "STAMP_ATTRS", "is_stamped")
 load("//rules/private:statements.bzl", "declare_statements")
@@ -42,19 +41,28 @@ def _merge(*dicts):
         merged.update(each)
     return merged
 
-def _layers_of(target):
-    """Gives pairs: each CapsuleLayerInfo of a target, and what messages call it."""
-    if CapsulePythonInfo in target:
-        environment = target[CapsulePythonInfo]
-        return zip(environment.layers, environment.owners)
-    return [(target[CapsuleLayerInfo], display_label(target.label))]
+def _files(layer):
+    return [layer.fragment, layer.contents, layer.index]
+
+def _with_layers(app, targets):
+    """Gives depsets, so that capsules share what they have of one environment: the layers in their order, and their Files."""
+    environments = [target[CapsulePythonInfo] for target in targets if CapsulePythonInfo in target]
+    single = [target[CapsuleLayerInfo] for target in targets if CapsulePythonInfo not in target]
+    layers = depset([app], order = "preorder", transitive = [
+        target[CapsulePythonInfo].layers if CapsulePythonInfo in target else depset([target[CapsuleLayerInfo]], order = "preorder")
+        for target in targets
+    ])
+    files = depset(
+        [file for layer in [app] + single for file in _files(layer)],
+        transitive = [environment.files for environment in environments],
+    )
+    return layers, files
 
 def _capsule_impl(ctx):
     name = ctx.label.name
     app = pack_layer(ctx, "app", name + ".layers/app", manifest = ctx.file.manifest)
-    layers = [(app, display_label(ctx.label))]
-    layers += [layer for target in ctx.attr.layers for layer in _layers_of(target)]
-    capsule_info, file_name = assemble(ctx, layers, stamped = is_stamped(ctx))
+    layers, files = _with_layers(app, ctx.attr.layers)
+    capsule_info, file_name = assemble(ctx, layers, files, stamped = is_stamped(ctx))
 
     # A copy: nothing is substituted.
     launcher = ctx.actions.declare_file(name)
@@ -73,7 +81,7 @@ def _capsule_impl(ctx):
         OutputGroupInfo(
             contents = depset([capsule_info.contents]),
             id = depset([capsule_info.id]),
-            layers = depset([file for layer, _ in layers for file in [layer.fragment, layer.contents, layer.index]]),
+            layers = files,
             metadata = depset([capsule_info.metadata]),
             **declare_statements(ctx, capsule_info.archive)
         ),

@@ -142,6 +142,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
         fragment = ctx.actions.declare_file(prefix + ".fragment"),
         contents = ctx.actions.declare_file(prefix + ".contents"),
         index = ctx.actions.declare_file(prefix + ".index"),
+        owner = display_label(ctx.label),
     )
     renamed = {target.label: True for target in ctx.attr.renames}
     srcs = [target for target in ctx.attr.srcs if target.label not in renamed]
@@ -179,7 +180,7 @@ def pack_layer(ctx, name, prefix, manifest = None):
         inputs = depset([manifest] if manifest else [], transitive = inputs),
         mnemonic = "CapsuleLayer",
         outputs = [layer.fragment, layer.contents, layer.index],
-        progress_message = "Packing layer %s of %s" % (name, display_label(ctx.label)) if manifest else "Packing layer %s" % display_label(ctx.label),
+        progress_message = "Packing layer %s of %s" % (name, layer.owner) if manifest else "Packing layer %s" % layer.owner,
     )
     return layer
 

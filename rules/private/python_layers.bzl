@@ -93,14 +93,15 @@ def _check_attributes(attr):
     check_attribute("executables", attr.executables)
     check_attribute("platform", [attr.platform])
 
-def _declare(ctx, name, path, verb):
-    """Declares a layer's outputs, and begins the command line that makes them."""
+def _declare(ctx, name, path, verb, of = ""):
+    """Declares a layer's outputs, and begins the command line that makes them; `of` is what the layer is made of."""
     prefix = "%s.layers/%s" % (ctx.label.name, path)
     layer = CapsuleLayerInfo(
         name = name,
         fragment = ctx.actions.declare_file(prefix + ".fragment"),
         contents = ctx.actions.declare_file(prefix + ".contents"),
         index = ctx.actions.declare_file(prefix + ".index"),
+        owner = display_label(ctx.label) + (" (%s)" % of if of else ""),
     )
     args = builder_args(ctx, verb)
     args.add("--fragment", layer.fragment)
@@ -125,7 +126,7 @@ def _run(ctx, layer, args, mnemonic, progress, inputs, more_outputs = []):
 def _wheel_layer(ctx, wheel):
     """Declares the action for one wheel; gives its layer, and the file with its facts."""
     stem = wheel.basename[:-len(".whl")]
-    layer, args = _declare(ctx, "-".join(stem.split("-")[:2]), stem, "wheel")
+    layer, args = _declare(ctx, "-".join(stem.split("-")[:2]), stem, "wheel", wheel.basename)
     facts = ctx.actions.declare_file("%s.layers/%s.facts" % (ctx.label.name, stem))
     compiler = depset()
     args.add(wheel, format = "--wheel=%s")
@@ -152,7 +153,7 @@ def _base_layer(ctx, facts):
     return layer
 
 def _interpreter_layer(ctx):
-    layer, args = _declare(ctx, "interpreter", "interpreter", "interpreter")
+    layer, args = _declare(ctx, "interpreter", "interpreter", "interpreter", display_label(ctx.attr.interpreter.label))
     files = ctx.attr.interpreter[DefaultInfo].files
     args.add_all(ctx.attr.executables, format_each = "--executable=%s")
     if ctx.attr.bytecode != "none":
@@ -163,29 +164,26 @@ def _interpreter_layer(ctx):
 
 def _capsule_python_layers_impl(ctx):
     _check_attributes(ctx.attr)
-    label = display_label(ctx.label)
-    wheels = _wheels(ctx)
-    packed = [_wheel_layer(ctx, wheel) for wheel in wheels]
+    packed = [_wheel_layer(ctx, wheel) for wheel in _wheels(ctx)]
+    facts = [facts for _, facts in packed]
 
-    layers = [_base_layer(ctx, [facts for _, facts in packed])]
-    owners = [label]
+    layers = [_base_layer(ctx, facts)]
     if ctx.attr.interpreter:
         layers.append(_interpreter_layer(ctx))
-        owners.append("%s (%s)" % (label, display_label(ctx.attr.interpreter.label)))
     layers += [layer for layer, _ in packed]
-    owners += ["%s (%s)" % (label, wheel.basename) for wheel in wheels]
 
+    files = depset([file for layer in layers for file in [layer.fragment, layer.contents, layer.index]])
     contents = depset([layer.contents for layer in layers])
     return [
         DefaultInfo(files = depset([layer.fragment for layer in layers], transitive = [contents])),
         OutputGroupInfo(
             contents = contents,
-            layers = depset([file for layer in layers for file in [layer.fragment, layer.contents, layer.index]]),
+            layers = files,
         ),
         CapsulePythonInfo(
-            facts = [facts for _, facts in packed],
-            layers = layers,
-            owners = owners,
+            facts = depset(facts),
+            files = files,
+            layers = depset(layers, order = "preorder"),
             platform = ctx.attr.platform,
             python = ctx.attr.python,
         ),

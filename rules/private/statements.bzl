@@ -25,17 +25,17 @@ def _requirements(file):
 def _declare(ctx, verb, suffix, mnemonic, progress, archive):
     output = ctx.actions.declare_file(ctx.label.name + suffix)
     environments = [target[CapsulePythonInfo] for target in ctx.attr.layers if CapsulePythonInfo in target]
-    inputs = [archive]
+    inputs = depset([archive])
     args = builder_args(ctx, verb)
     args.add("--archive", archive)
     args.add("--output", output)
     if environments:
         args.add(environments[0].platform, format = "--platform=%s")
     if ctx.file.lock:
-        facts = [file for environment in environments for file in environment.facts]
+        facts = depset(transitive = [environment.facts for environment in environments])
         args.add_all(facts, before_each = "--facts")
         args.add_all([ctx.file.lock], map_each = _requirements)
-        inputs = inputs + facts + [ctx.file.lock]
+        inputs = depset([archive, ctx.file.lock], transitive = [facts])
     run_builder(
         ctx,
         TOOLCHAIN_TYPE,
