@@ -7,6 +7,7 @@ import types
 import zlib
 from collections.abc import Callable
 
+import installer.utils
 import pytest
 
 from capsule_builder import minisign
@@ -19,7 +20,7 @@ from capsule_builder.archive.zip_members import ZipMember
 from capsule_builder.errors import Problem
 from capsule_builder.manifest import structure
 from capsule_builder.patterns import Patterns
-from capsule_builder.python import core_metadata, record, scripts, wheel
+from capsule_builder.python import record, scripts, wheel
 from capsule_builder.requirements import references
 from tests.fuzz import parts
 from tests.fuzz.harnesses import HARNESSES
@@ -133,8 +134,8 @@ def first_pattern(patch: Patch) -> None:
 
 
 def any_case(patch: Patch) -> None:
-    parse = core_metadata.parse_metadata_file
-    patch.setattr(core_metadata, "parse_metadata_file", lambda text: parse(text.upper()))
+    parse = installer.utils.parse_metadata_file
+    patch.setattr(installer.utils, "parse_metadata_file", lambda text: parse(text.upper()))
 
 
 DEFECTS: dict[str, tuple[str, Callable[[Patch], None]]] = {
