@@ -30,7 +30,7 @@ Progress = Callable[[int], object]
 class LayerInput:
     """One layer: its name, what to call it in messages, its entries, the requirements that were verified.
 
-    The entries of a wheel come deflated. ``about`` is all that decides a layer, when that is known; otherwise None.
+    The entries of a wheel come deflated. ``about`` tells all that decides a layer, when that can be known.
     """
 
     name: str
@@ -38,7 +38,7 @@ class LayerInput:
     entries: Iterable[Entry]
     verified: list[str] = field(default_factory=list)
     is_wheel: bool = False
-    about: str | None = None
+    about: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

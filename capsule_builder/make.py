@@ -108,7 +108,7 @@ def make(
         files = LayerFiles(temporary(), temporary(), temporary())
         spread: CachedFragment | None = None
         try:
-            about = layer.about or (memory.zip if memory else None)
+            about = (layer.about() if layer.about else memory.zip) if memory else None
             if memory and about:
                 spread = write_whole(
                     layer, about, files, memory.store, maker=memory.maker, level=level, jobs=jobs, progress=progress

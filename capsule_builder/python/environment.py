@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,14 @@ BASE_LAYER = "python"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A distribution as a layer: the layer's name, and the package that is laid out when the layer is written."""
+    """A distribution as a layer: the layer's name, and the package that is laid out when the layer is written.
+
+    Of a wheel, ``sha256`` gives its SHA-256 in hex.
+    """
 
     name: str
     package: Package
+    sha256: Callable[[], str] | None = None
 
     def entries(self, layout: Layout, executables: Patterns, compiler: Compiler | None) -> Iterator[Entry]:
         """Its entries in path order.

@@ -124,7 +124,10 @@ def _environment(
     if wish.wheels:
         target = Target(manifest.python or "", wish.platform)
         requirements = roots[0].requirements if roots else None
-        return from_wheels(wish.wheels, requirements, target, stack, complete=wish.verify)
+        # Reading every byte twice takes long: only where hashes are compared.
+        files = [root.requirements for root in roots]
+        compared = any(file.is_hashed or any(line.requirement.url for line in file.lines) for file in files)
+        return from_wheels(wish.wheels, requirements, target, stack, complete=wish.verify, hashed=compared)
     if wish.venv:
         plain = scan_plain(wish.venv, "virtual environment")
         return from_finished(plain, manifest.python, [os.path.abspath(wish.venv), os.path.realpath(wish.venv)])

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import LayerInput
@@ -13,9 +14,9 @@ from capsule_builder.manifest.model import Manifest
 from capsule_builder.patterns import Patterns
 from capsule_builder.python.bundled import INTERPRETER_LAYER, Bundled
 from capsule_builder.python.bytecode import Compiler, find_compiler
-from capsule_builder.python.environment import BASE_LAYER, Environment
+from capsule_builder.python.environment import BASE_LAYER, Environment, Part
 from capsule_builder.python.gather import Gathered, gather
-from capsule_builder.python.layout import INTERPRETER, VENV
+from capsule_builder.python.layout import INTERPRETER, VENV, Layout
 from capsule_builder.request import PythonOptions
 from capsule_builder.requirements.target import Target
 from capsule_builder.sources.plain import scan_plain
@@ -71,13 +72,15 @@ class Ingredients:
         if self.interpreter:
             entries = self.interpreter.entries(executables, self.compiler)
             yield LayerInput(INTERPRETER_LAYER, f"{INTERPRETER}/", entries)
-        for part, distribution in zip(environment.parts, environment.distributions, strict=True):
-            owner, wheel = part.package.label, distribution.sha256
+        for part in environment.parts:
+            owner = part.package.label
             entries = part.entries(environment.layout, executables, self.compiler)
-            about = None
-            if wheel and not self.compiler:
-                about = repr((wheel, owner, environment.layout, self.manifest.executables))
-            yield LayerInput(part.name, owner, entries, [], is_wheel=bool(wheel), about=about)
+            about = partial(self._about, part, environment.layout) if part.sha256 and not self.compiler else None
+            yield LayerInput(part.name, owner, entries, [], is_wheel=part.sha256 is not None, about=about)
+
+    def _about(self, part: Part, layout: Layout) -> str:
+        sha256 = part.sha256() if part.sha256 else ""
+        return repr((sha256, part.package.label, layout, self.manifest.executables))
 
 
 def read_ingredients(

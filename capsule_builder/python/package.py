@@ -139,11 +139,18 @@ def plan(package: Package, layout: Layout, compiler: Compiler | None = None) -> 
     kept: dict[str, PackageFile] = {}
     written: dict[str, bytes] = {}
     problems: list[Problem] = []
-    info = f"{layout.site}/{package.dist_info}"
+    site = f"{layout.site}/"
+    info = f"{site}{package.dist_info}"
+
+    proven: set[str] = set()  # directories in site-packages that it may have, with whatever lies in them
 
     def check_place(path: str) -> None:
-        if problem := _misplaced(package, path, layout):
-            problems.append(problem)
+        top = path.removeprefix(site).partition("/")[0] if path.startswith(site) else ""
+        if top not in proven:
+            if problem := _misplaced(package, path, layout):
+                problems.append(problem)
+            elif top and path != site + top:
+                proven.add(top)
         if path in written or path in kept:
             message = f"{package.label}: two files have one place: {shown(path)}"
             problems.append(Problem("package-collision", message, "Build the distribution again without one of them."))

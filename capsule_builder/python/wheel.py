@@ -64,7 +64,8 @@ class _Member:
 class _Source(WheelSource):
     """The wheel as ``installer`` wants to see it: names and rows, with members in place of streams.
 
-    ``data`` are its ``.data`` directories as they are spelled; ``installer`` knows one spelling.
+    ``data`` are its ``.data`` directories as they are spelled; ``installer`` knows one spelling. Of the files, it sees
+    those in there alone: all others go to site-packages as they are named, and it takes long over each.
     """
 
     def __init__(self, info: str, members: dict[str, ZipMember], rows: dict[str, Row], data: set[str]) -> None:
@@ -87,16 +88,16 @@ class _Source(WheelSource):
     def get_contents(self) -> Iterator[WheelContentElement]:
         for path in self._rows:
             top, slash, rest = path.partition("/")
-            known = f"{self.data_dir}/{rest}" if slash and top in self._data else path
-            # The destination gets the path alone: it knows the member and its row.
-            yield (known, "", ""), cast(BinaryIO, path), False
+            if slash and top in self._data:
+                # The destination gets the path alone: it knows the member and its row.
+                yield (f"{self.data_dir}/{rest}", "", ""), cast(BinaryIO, path), False
 
 
 class _Destination(WheelDestination):
-    """Notes where every file of the wheel goes; writes nothing."""
+    """Notes where the files go that it is given; writes nothing."""
 
     def __init__(self, name: str, layout: Layout) -> None:
-        self.places: list[tuple[str, str]] = []  # path in the wheel, path in the environment
+        self.places: dict[str, str] = {}  # path in the wheel: path in the environment
         site = layout.site
         self._roots = {
             "purelib": site,
@@ -110,7 +111,7 @@ class _Destination(WheelDestination):
         return RecordEntry(name, None, None)  # made from the entry points by whoever lays the package out
 
     def write_file(self, scheme: Scheme, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:  # noqa: ARG002
-        self.places.append((str(stream), posixpath.join(self._roots[scheme], str(path))))
+        self.places[str(stream)] = posixpath.join(self._roots[scheme], str(path))
         return RecordEntry(str(path), None, None)
 
     def finalize_installation(self, scheme: Scheme, record_file_path: str, records: object) -> None:
@@ -156,12 +157,18 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
     except (InstallerError, ValueError, KeyError) as error:
         reason = str(error.args[-1] if error.args else error).partition("\n")[0]  # the first may be the source
         raise refusal("wheel-format", f"{file_name}: not a wheel of format 1: {reason}", _REBUILD) from error
-    for path, spelled in destination.places:
-        place = place_of(spelled, name, layout)
-        if place.startswith(f"{layout.site}/{info}/") and not path.startswith(f"{info}/"):
+    site = layout.site
+    for path, row in rows.items():
+        if path in destination.places:
+            place = place_of(destination.places[path], name, layout)
+        elif path.partition("/")[0] in data or "__pycache__" in path.split("/")[:-1]:
+            continue  # installer leaves bytecode out
+        else:
+            place = f"{site}/{path}"
+        if place.startswith(f"{site}/{info}/") and not path.startswith(f"{info}/"):
             message = f"{file_name}: holds files of its own metadata elsewhere: {shown(path)}"
             problems.append(Problem("wheel-metadata", message, _REBUILD))
-        file = PackageFile(_Member(members[path]), rows[path])
+        file = PackageFile(_Member(members[path]), row)
         if not package.files.setdefault(place, file).row.says_as(file.row):
             message = f"{file_name}: two of its files have one place: {shown(place)}"
             problems.append(Problem("package-collision", message, _REBUILD))

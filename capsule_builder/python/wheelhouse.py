@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
+from functools import partial
 
 from capsule_builder import open_files
 from capsule_builder.archive.zip import ZipReader
@@ -32,11 +34,13 @@ def from_wheels(
     stack: contextlib.ExitStack,
     *,
     complete: bool = True,
+    hashed: bool = True,
 ) -> Environment:
     """The environment that the wheels in ``directory`` make; they stay open for as long as ``stack`` does.
 
     With ``requirements``, only what they ask for is taken; otherwise every wheel. Unless it is to be ``complete``, what
-    is not there earns a warning.
+    is not there earns a warning. Unless they are to be ``hashed``, distributions have no SHA-256 when none of them
+    depends on an address, which may hold one.
 
     Raises:
         CapsuleError: a wheel is missing, damaged, or for another target; every reason, at once.
@@ -50,7 +54,7 @@ def from_wheels(
     parts: list[Part] = []
     for name in chosen.chosen:
         try:
-            parts.append(Part(layer_name(name), house.wheel(name).package))
+            parts.append(Part(layer_name(name), house.wheel(name).package, partial(house.sha256, name)))
             house.distribution(name)
         except CapsuleError as error:
             problems += error.problems
@@ -58,6 +62,9 @@ def from_wheels(
         raise CapsuleError(dict.fromkeys(problems))
     warnings = [*absent, _unused(chosen.unused)] if chosen.unused else absent
     distributions = [house.distribution(name) for name in chosen.chosen]
+    if hashed or any("@" in text for distribution in distributions for text in distribution.requires):
+        hashes = [house.sha256(name) for name in chosen.chosen]
+        distributions = [replace(one, sha256=sha256) for one, sha256 in zip(distributions, hashes, strict=True)]
     return Environment(directory, house.layout, parts, distributions, warnings)
 
 
@@ -97,7 +104,7 @@ class _House:
 
     def distribution(self, name: str) -> Distribution:
         wheel = self.wheel(name)
-        return Distribution.from_metadata(wheel.metadata, wheel.wheel, where=name, sha256=self.sha256(name))
+        return Distribution.from_metadata(wheel.metadata, wheel.wheel, where=name)
 
 
 def _unused(names: list[str]) -> Problem:
