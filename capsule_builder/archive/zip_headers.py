@@ -24,7 +24,7 @@ _WIDE_EXTRA, _UNICODE_PATH_EXTRA = 0x0001, 0x7075
 _NO_EXTRA: dict[int, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take twice as long to make, and there are two for every entry
 class Header:
     """What both headers of an entry have: sizes are in bytes, ``raw_name`` is as it lies there.
 
@@ -41,7 +41,7 @@ class Header:
     unfit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Central(Header):
     """And what the central one has besides.
 
@@ -54,7 +54,7 @@ class Central(Header):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Local(Header):
     """And where the data begin, after the local one."""
 

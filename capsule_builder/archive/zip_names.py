@@ -51,7 +51,7 @@ def read_name(raw: bytes, flags: int, system: int, unicode_path: bytes | None) -
     parts = plain.removesuffix("/").split("/")
     if ".." in parts:
         return Problem("zip-name-escape", f"Name leads out of the ZIP: {shown(name)}", _WITHOUT)
-    if name != "./" and any(part in {"", "."} for part in parts):
+    if name != "./" and ("" in parts or "." in parts):
         return Problem("zip-name-part", f"Name has an empty or '.' part: {shown(name) or '(empty)'}", _WITHOUT)
     return plain
 
