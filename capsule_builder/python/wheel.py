@@ -155,7 +155,9 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
             warnings.simplefilter("ignore")  # of bytecode, which is left out
             installer.install(_Source(info, members, rows, data), destination, {})
     except (InstallerError, ValueError, KeyError) as error:
-        reason = str(error.args[-1] if error.args else error).partition("\n")[0]  # the first may be the source
+        reason = shown(str(error.args[-1] if error.args else error).partition("\n")[0])[
+            :200
+        ]  # the first may be the source
         raise refusal("wheel-format", f"{file_name}: not a wheel of format 1: {reason}", _REBUILD) from error
     site = layout.site
     for path, row in rows.items():

@@ -50,3 +50,15 @@ def test_metadata_of_others_are_refused_in_few_words(directories: int, tmp_path:
         read_wheel(reader, "demo-1-py3-none-any.whl", Layout("3.11"))
     (problem,) = refused.value.problems
     assert problem.code == "wheel-metadata" and len(problem.message) < 500
+
+
+def test_what_installer_says_of_a_wheel_is_shown_without_control_characters(tmp_path: Path) -> None:
+    parts = {"METADATA": b"Metadata-Version: 2.1\nName: demo\nVersion: 1\n", "WHEEL": b"Wheel-Version: \x1b[31m2.0\n"}
+    rows = [f"demo-1.dist-info/{name},{record.Row.of(name, data).hash},{len(data)}" for name, data in parts.items()]
+    parts["RECORD"] = "\n".join([*rows, "demo-1.dist-info/RECORD,,"]).encode()
+    entries = [Entry(f"demo-1.dist-info/{name}".encode(), data) for name, data in parts.items()]
+    (tmp_path / "a.whl").write_bytes(forge(*entries))
+    with ZipReader(str(tmp_path / "a.whl")) as reader, pytest.raises(CapsuleError) as refused:
+        read_wheel(reader, "demo-1-py3-none-any.whl", Layout("3.11"))
+    (problem,) = refused.value.problems
+    assert problem.code == "wheel-format" and "\x1b" not in problem.message and "31m2.0" in problem.message
