@@ -17,7 +17,8 @@ _BYTE_ORDER_MARKS = (
 )
 _UTF_16_WITHOUT_MARK = re.compile(rb"\A(?:[\x09-\x7e]\x00){2}|\A(?:\x00[\x09-\x7e]){2}")
 # YAML 1.1, section 4.1: everything but these is a printable character. Surrogates cannot come out of UTF-8.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = "[^\t\n\r\x20-\x7e\x85\xa0-\ufffd\U00010000-\U0010ffff]"  # which takes long to compile
+_FORBIDDEN_ASCII = "[^\t\n\r\x20-\x7e]"
 _SAVE_AS_UTF_8 = "save the file as UTF-8 without a byte order mark"
 
 
@@ -67,8 +68,9 @@ def _text(data: bytes, report: Report) -> str | None:
 
 def _report_forbidden(text: str, report: Report) -> bool:
     found = False
+    forbidden = re.compile(_FORBIDDEN_ASCII if text.isascii() else _FORBIDDEN)
     for number, line in enumerate(re.split("\r\n|\r|\n", text), start=1):
-        match = _FORBIDDEN.search(line)
+        match = forbidden.search(line)
         if match:
             found = True
             code = ord(match.group())
