@@ -155,9 +155,8 @@ def read_wheel(reader: ZipReader, file_name: str, layout: Layout) -> Wheel:
             warnings.simplefilter("ignore")  # of bytecode, which is left out
             installer.install(_Source(info, members, rows, data), destination, {})
     except (InstallerError, ValueError, KeyError) as error:
-        reason = shown(str(error.args[-1] if error.args else error).partition("\n")[0])[
-            :200
-        ]  # the first may be the source
+        said = str(error.args[-1] if error.args else error).partition("\n")[0]  # the first may be the source
+        reason = shown(said)[:200]
         raise refusal("wheel-format", f"{file_name}: not a wheel of format 1: {reason}", _REBUILD) from error
     site = layout.site
     for path, row in rows.items():
