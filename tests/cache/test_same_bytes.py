@@ -59,6 +59,8 @@ def bench(tmp_path: Path, no_allowance: None, monkeypatch: pytest.MonkeyPatch) -
         return found
 
     monkeypatch.setattr(memory_module.Memory, "recall", noted)
+    # The checkout may be edited while the tests run, and what another builder has remembered does not count.
+    monkeypatch.setattr(memory_module, "_installed", lambda: b"this builder")
     _settle()
     bench.same()
     bench.same()
@@ -325,3 +327,18 @@ def test_zips_are_the_same_too(bench: Bench) -> None:
                 archives.append(out.read_bytes())
             assert archives[0] == archives[1]
         assert bench.how == ["made", "recalled", "recalled"]
+
+
+def test_what_another_builder_has_remembered_does_not_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "_installed", lambda: b"another builder")
+    bench.same()
+    assert bench.how == ["made"]
+
+
+def test_any_edit_of_its_modules_makes_another_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = shutil.copytree(Path(memory_module.__file__).parents[1], tmp_path / "capsule_builder")
+    monkeypatch.setattr(memory_module, "__file__", str(package / "cache/memory.py"))
+    before = memory_module._installed()
+    assert memory_module._installed() == before
+    os.utime(package / "archive/tar.py", (1, 1))
+    assert memory_module._installed() != before
