@@ -41,7 +41,8 @@ def _run(arguments: argparse.Namespace, archive: str) -> int:
     signed: Signed | None = None
     warnings: list[Problem] = []
     with report.refusals("Cannot sign the capsule") as problems:
-        check_not_key(arguments.output, arguments.key)
+        if not arguments.output_dir:
+            check_not_key(arguments.output, arguments.key)
         secret, warnings = open_secret_key(arguments.key, os.environ)
         if arguments.output_dir:
             signed = sign_copy(archive, secret, arguments.output_dir, before_commit=report.finish)
