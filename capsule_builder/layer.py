@@ -79,7 +79,7 @@ def write_layer(
     last = ""
     with MemberWriter(writing.member, level=level, jobs=jobs) as writer:
         for entry in entries:
-            _check(entry, last)
+            check_entry(entry, last)
             last = entry.path
             if isinstance(entry, File):
                 _write_file(writer, entry, level, progress)
@@ -242,7 +242,8 @@ def _named(entry: File, program: bool) -> bool:
     return entry.named and not program
 
 
-def _check(entry: Entry, last: str) -> None:
+def check_entry(entry: Entry, last: str) -> None:
+    """Refuses an entry whose path or target no capsule can have; ``last`` is the path before it."""
     problem = path_problem(entry.path)
     if not problem and isinstance(entry, Symlink):
         problem = link_problem(entry.path, entry.target)

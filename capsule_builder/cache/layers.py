@@ -26,9 +26,7 @@ from capsule_builder.cache.store import Lost, NewBlob, Store
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Content, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, Progress, broken_pledge
-from capsule_builder.links import link_problem
-from capsule_builder.paths import path_problem
+from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, Progress, broken_pledge, check_entry
 from capsule_builder.sources.directory import KnownFile
 from capsule_builder.sources.files import OpenFile, changed
 
@@ -231,7 +229,7 @@ def write_through(
     room = 2 * jobs + 2
     with Threads(jobs, "deflate") as pool:
         for entry in entries:
-            _check(entry, last)
+            check_entry(entry, last)
             last = entry.path
             item = _item(entry)
             if parent := nesting.parent(item.line):
@@ -324,13 +322,3 @@ def _copy_back(fd: int, size: int, spill: BinaryIO) -> None:
             raise Lost
         spill.write(chunk)
         done += len(chunk)
-
-
-def _check(entry: Entry, last: str) -> None:
-    problem = path_problem(entry.path)
-    if not problem and isinstance(entry, Symlink):
-        problem = link_problem(entry.path, entry.target)
-    if problem:
-        raise CapsuleError([problem])
-    if entry.path <= last:
-        raise ValueError(f"entries out of order: {entry.path!r} after {last!r}")
