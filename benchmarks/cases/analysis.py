@@ -10,36 +10,12 @@ import shutil
 
 from benchmarks.bench import Bench
 from benchmarks.cases.scaling import Line
-from benchmarks.inputs import MANIFEST
 from benchmarks.measure import Row, Sample, say
 from benchmarks.plot import plot
 from benchmarks.report import Result, Target
 from benchmarks.workspace import workspace
-from tests.bazel.harness import Bazel, analysis_seconds
-
-_PYTHON = """\
-load("@rules_capsule//rules:defs.bzl", "capsule_python_layers")
-
-capsule_python_layers(
-    name = "python",
-    python = "3.11",
-    visibility = ["//visibility:public"],
-    wheels = glob(["*.whl"]),
-)
-"""
-_MANY = """\
-load("@rules_capsule//rules:defs.bzl", "capsule")
-
-[
-    capsule(
-        name = "capsule_%d" % number,
-        srcs = ["main.py"],
-        layers = ["//python"],
-        manifest = "capsule.yml",
-    )
-    for number in range({count})
-]
-"""
+from tests.bazel.harness import analysis_seconds
+from tests.bazel.many import write_capsules, write_environment
 
 
 def run(bench: Bench) -> Result:
@@ -49,11 +25,11 @@ def run(bench: Bench) -> Result:
     wheels = sorted(bench.inputs.small_wheels().glob("*.whl"))[:50]
     python = server.workspace / "python"
     python.mkdir()
-    (python / "BUILD").write_text(_PYTHON)
+    write_environment(python)
     for wheel in wheels:
         shutil.copy(wheel, python)
     for size in sizes:
-        _write(server, size)
+        write_capsules(server.workspace / f"many_{size}", size, "//python")
     turns = itertools.count()
     taken: dict[int, list[Sample]] = {size: [] for size in sizes}
     for warm in (True, *[False] * bench.rounds(usual)):
@@ -73,11 +49,3 @@ def run(bench: Bench) -> Result:
         text=f"The line by least squares: {line.base * 1000:.0f} ms and {line.slope * 1000:.2f} ms a capsule.\n",
         plots={"analysis.svg": plot("Analysis by the number of capsules", "capsules", "seconds", {"analysis": points})},
     )
-
-
-def _write(server: Bazel, count: int) -> None:
-    package = server.workspace / f"many_{count}"
-    package.mkdir()
-    (package / "BUILD").write_text(_MANY.format(count=count))
-    (package / "main.py").write_text("print('hello')\n")
-    (package / "capsule.yml").write_text(MANIFEST)

@@ -6,38 +6,14 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.bazel.harness import Bazel, analysis_seconds
+from tests.bazel.many import write_capsules, write_environment
 from tests.bazel.wheels import wheel
 
 WHEELS, FEW, MANY = 50, 100, 300
-
-PYTHON = """\
-load("@rules_capsule//rules:defs.bzl", "capsule_python_layers")
-
-capsule_python_layers(
-    name = "python",
-    python = "3.11",
-    visibility = ["//visibility:public"],
-    wheels = glob(["*.whl"]),
-)
-"""
-CAPSULES = """\
-load("@rules_capsule//rules:defs.bzl", "capsule")
-
-[
-    capsule(
-        name = "capsule_%d" % number,
-        srcs = ["main.sh"],
-        layers = ["//many/python"],
-        manifest = "capsule.yml",
-    )
-    for number in range({count})
-]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +21,11 @@ def many(bazel: Bazel) -> Iterator[Bazel]:
     folder = bazel.workspace / "many"
     for number in range(WHEELS):
         wheel(folder / "python", f"package{number}", "1.0", {f"package{number}.py": b""})
-    (folder / "python/BUILD").write_text(PYTHON)
+    write_environment(folder / "python")
     for count in (FEW, MANY):
-        _write(folder / str(count), count)
+        write_capsules(folder / str(count), count, "//many/python")
     yield bazel
     shutil.rmtree(folder)
-
-
-def _write(package: Path, count: int) -> None:
-    package.mkdir()
-    (package / "BUILD").write_text(CAPSULES.format(count=count))
-    (package / "main.sh").write_text("#!/bin/sh\n")
-    (package / "capsule.yml").write_text("name: many\nversion: 1.0.0\nentrypoint: main.sh\n")
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])
