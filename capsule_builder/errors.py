@@ -33,6 +33,9 @@ class CapsuleError(Exception):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[CapsuleError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
 
 def refusal(code: str, message: str, remedy: str = "") -> CapsuleError:
     """A ``CapsuleError`` of one problem."""
