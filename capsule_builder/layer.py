@@ -30,7 +30,8 @@ Progress = Callable[[int], object]
 class LayerInput:
     """One layer: its name, what to call it in messages, its entries, the requirements that were verified.
 
-    The entries of a wheel come deflated. ``about`` tells all that decides a layer, when that can be known.
+    The entries of a wheel come deflated; ``size`` is theirs in bytes, more or less, when nothing but the wheel is read
+    for them. ``about`` tells all that decides a layer, when that can be known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerInput:
     entries: Iterable[Entry]
     verified: list[str] = field(default_factory=list)
     is_wheel: bool = False
+    size: int = 0
     about: Callable[[], str] | None = None
 
 

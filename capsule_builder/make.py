@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from capsule_builder import capsule, open_files
-from capsule_builder.cache.fragment import CachedFragment
-from capsule_builder.cache.layers import write_through
 from capsule_builder.cache.memory import Memory
-from capsule_builder.cache.whole import write_whole
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.inputs import Inputs
-from capsule_builder.layer import LayerFiles, Progress, write_layer
+from capsule_builder.layer import LayerFiles, Progress
 from capsule_builder.metadata import BuildFacts
-from capsule_builder.sources.directory import DirectoryTree
+from capsule_builder.writing import Work, write_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,40 +95,12 @@ def make(
     def temporary() -> BinaryIO:
         return stack.enter_context(tempfile.TemporaryFile(dir=place))
 
-    if memory and isinstance(inputs.tree, DirectoryTree):
-        memory.known(inputs.tree)
-    known = memory.groups() if memory else {}
     open_files.allow(4 * inputs.layer_count)
-    layers: list[capsule.Layer] = []
-    problems: list[Problem] = []
-    for layer in inputs.layers():
-        files = LayerFiles(temporary(), temporary(), temporary())
-        spread: CachedFragment | None = None
-        try:
-            about = (layer.about() if layer.about else memory.zip) if memory else None
-            if memory and about:
-                spread = write_whole(
-                    layer, about, files, memory.store, maker=memory.maker, level=level, jobs=jobs, progress=progress
-                )
-            elif memory and not layer.is_wheel and not inputs.source.is_zip:
-                spread = write_through(
-                    layer.entries,
-                    files,
-                    memory.store,
-                    maker=memory.maker,
-                    level=level,
-                    jobs=jobs,
-                    known=known,
-                    progress=progress,
-                    verified=layer.verified,
-                )
-            else:
-                write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
-        except CapsuleError as error:
-            problems += error.problems
-        layers.append(capsule.Layer(layer.name, layer.owner, files, spread))
-    problems += inputs.leftovers
+    works = [Work(layer, LayerFiles(temporary(), temporary(), temporary())) for layer in inputs.layers()]
+    write_layers(works, inputs.tree, memory, level=level, jobs=jobs, progress=progress)
+    problems = [*(problem for work in works for problem in work.problems), *inputs.leftovers]
     if problems:
         raise CapsuleError(dict.fromkeys(problems))
+    layers = [capsule.Layer(work.layer.name, work.layer.owner, work.files, work.spread) for work in works]
     merged = capsule.merge(layers, inputs.manifest, temporary(), verify_requirements=verify)
     return Made(inputs, merged, layers, temporary(), level)

@@ -6,15 +6,11 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from capsule_builder.archive.gzip_member import HEADER, inflated
 from capsule_builder.archive.gzip_reader import Source, read_member
 from capsule_builder.archive.index_reader import IndexMember
-from capsule_builder.archive.threads import Threads
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from capsule_builder.archive.threads import Pending, Threads
 
 MAX_WHOLE = 64 << 20
 """Members of up to so many bytes, with what they inflate to, are inflated at once; larger ones piece by piece."""
@@ -48,7 +44,7 @@ class Inflating(Iterator[Piece]):
         self._source = source
         self._members = iter(members)
         self._pool = Threads(_THREADS, "inflate")
-        self._waiting: deque[tuple[Future[tuple[list[Piece], Exception | None]], int]] = deque()
+        self._waiting: deque[tuple[Pending[tuple[list[Piece], Exception | None]], int]] = deque()
         self._in_flight = 0
         self._next: IndexMember | None = next(self._members, None)
         self._pieces: Iterator[Piece] = iter(())

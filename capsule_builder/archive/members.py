@@ -14,14 +14,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
-from capsule_builder.archive.threads import Threads
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from capsule_builder.archive.threads import Pending, Threads
 
 BLOCK_SIZE = 1 << 20
 """The most tar bytes that one member holds."""
@@ -92,7 +89,7 @@ class MemberWriter:
         self._sink = sink
         self._level = level
         self._pool = Threads(jobs, "deflate")
-        self._waiting: deque[tuple[Future[list[Member]], int]] = deque()
+        self._waiting: deque[tuple[Pending[list[Member]], int]] = deque()
         self._in_flight = 0
         self._few = min(_IN_FLIGHT, (2 * jobs + 2) * BLOCK_SIZE)
         self._tasks: list[Task] = []

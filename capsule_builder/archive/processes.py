@@ -23,6 +23,9 @@ from capsule_builder.signals import undisturbed
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+POSSIBLE = sys.platform == "linux"
+"""Whether copies can be made here; elsewhere the system's own libraries may not be forked."""
+
 _DEPTH = 2  # tasks that a copy has before it: the one that it does, and the next
 _LENGTH = struct.Struct("<Q")
 _READ = 1 << 20
@@ -53,7 +56,7 @@ class Processes(Generic[Task, Result]):
         self._work = work
         self._heard = heard
         self._copies: list[_Copy] = []
-        self._wanted = number if sys.platform == "linux" else 0
+        self._wanted = number if POSSIBLE else 0
         self._todo: deque[tuple[int, bytes]] = deque()
         self._done: dict[int, tuple[int, Any]] = {}
         self._submitted = self._given = 0

@@ -13,13 +13,13 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
 from capsule_builder.archive.gzip_member import gzip_member
 from capsule_builder.archive.members import BLOCK_SIZE, PACK_SIZE
-from capsule_builder.archive.threads import Threads
+from capsule_builder.archive.threads import Pending, Threads
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import Group
 from capsule_builder.cache.store import Lost, NewBlob, Store
@@ -29,9 +29,6 @@ from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, Progress, broken_pledge, check_entry
 from capsule_builder.sources.directory import KnownFile
 from capsule_builder.sources.files import OpenFile, changed
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _BORDER_MASK = 0xF
 
@@ -104,7 +101,7 @@ class LayerWriter:
         for item in items:
             begun.append(b"%d\t%d\t%s\n" % (len(plain), item.size, item.line.path.encode()))
             plain += item.tar()
-        work: Future[bytes] = pool.submit(gzip_member, plain, self._level)
+        work: Pending[bytes] = pool.submit(gzip_member, plain, self._level)
 
         def finished() -> Group:
             member = work.result()
@@ -123,7 +120,7 @@ class LayerWriter:
             lines: list[bytes] = []
 
             def members() -> Iterator[bytes]:
-                waiting: deque[tuple[Future[bytes], int]] = deque()
+                waiting: deque[tuple[Pending[bytes], int]] = deque()
                 for block in _blocks(item):
                     waiting.append((pool.submit(gzip_member, block, self._level), len(block)))
                     while len(waiting) > room:
@@ -131,7 +128,7 @@ class LayerWriter:
                 while waiting:
                     yield noted(*waiting.popleft())
 
-            def noted(work: Future[bytes], plain_size: int) -> bytes:
+            def noted(work: Pending[bytes], plain_size: int) -> bytes:
                 member = work.result()
                 lines.append(b"# member\t%d\t%d\n" % (len(member), plain_size))
                 if len(lines) == 1:

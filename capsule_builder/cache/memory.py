@@ -162,6 +162,7 @@ class Memory:
                 flags = (bool(what & PROGRAM), bool(what & ELF), bool(int(mode) & 0o100))
                 tree.known[path] = KnownFile(tree, path, int(size), bytes(sha256).hex(), *flags)
 
+    @cached_property
     def groups(self) -> dict[str, Group]:
         """The groups of the last build, by their keys."""
         record = self._record

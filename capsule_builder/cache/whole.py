@@ -10,40 +10,35 @@ from typing import BinaryIO
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import Group
 from capsule_builder.cache.store import Store
-from capsule_builder.layer import LayerFiles, LayerInput, Progress, write_layer
+from capsule_builder.layer import LayerFiles, LayerInput
 
 _CHUNK = 1 << 20
 _LENGTH = struct.Struct("<Q")
 
 
-def write_whole(
-    layer: LayerInput,
-    about: str,
-    files: LayerFiles,
-    store: Store,
-    *,
-    maker: bytes,
-    level: int,
-    jobs: int,
-    progress: Progress | None,
-) -> CachedFragment | None:
-    """Does what :func:`capsule_builder.layer.write_layer` does, or takes what that did before.
+def whole_key(layer: LayerInput, about: str, *, maker: bytes, level: int) -> str:
+    """What a layer is kept under: ``about`` is all that decides it beside the level and the code, its ``maker``."""
+    return hashlib.sha256(maker + repr((layer.name, about, layer.verified, level)).encode()).hexdigest()
 
-    ``about`` is all that decides the layer, beside ``maker``, which stands for the code, and the level. Gives the
-    fragment when it lies in the cache. The blob's part of the index is the listing, after its length, and the layer's
-    index.
+
+def recall_whole(key: str, files: LayerFiles, store: Store) -> CachedFragment | None:
+    """Does what :func:`capsule_builder.layer.write_layer` does, but for the fragment, which lies in the cache.
+
+    The blob's part of the index is the listing, after its length, and the layer's index.
     """
-    key = hashlib.sha256(maker + repr((layer.name, about, layer.verified, level)).encode()).hexdigest()
     store.touch(key)
-    if found := store.find(key):
-        blob, kept = found
-        (length,) = _LENGTH.unpack_from(kept)
-        files.contents.write(kept[_LENGTH.size : _LENGTH.size + length])
-        files.index.write(kept[_LENGTH.size + length :])
-        if progress:
-            progress(blob.size)
-        return CachedFragment(store, None, [Group(0, b"", blob.size, blob)])
-    write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
+    found = store.find(key)
+    if not found:
+        return None
+    blob, kept = found
+    (length,) = _LENGTH.unpack_from(kept)
+    files.contents.write(kept[_LENGTH.size : _LENGTH.size + length])
+    files.index.write(kept[_LENGTH.size + length :])
+    return CachedFragment(store, None, [Group(0, b"", blob.size, blob)])
+
+
+def keep_whole(key: str, files: LayerFiles, store: Store) -> CachedFragment | None:
+    """Keeps a layer that has been written; gives its fragment when it lies in the cache then."""
     if new := store.new():
         try:
             files.fragment.seek(0)

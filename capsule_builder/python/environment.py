@@ -39,6 +39,11 @@ class Part:
         """
         yield from plan(self.package, layout, compiler).entries(executables)
 
+    @property
+    def size(self) -> int:
+        """The size of its files in bytes, as far as its RECORD tells."""
+        return sum(file.row.size or 0 for file in self.package.files.values())
+
 
 @dataclass(slots=True)
 class Environment:
@@ -58,4 +63,4 @@ class Environment:
     @property
     def size(self) -> int:
         """The size of the parts' files in bytes, as far as their RECORDs tell."""
-        return sum(file.row.size or 0 for part in self.parts for file in part.package.files.values())
+        return sum(part.size for part in self.parts)

@@ -75,8 +75,10 @@ class Ingredients:
         for part in environment.parts:
             owner = part.package.label
             entries = part.entries(environment.layout, executables, self.compiler)
-            about = partial(self._about, part, environment.layout) if part.sha256 and not self.compiler else None
-            yield LayerInput(part.name, owner, entries, [], is_wheel=part.sha256 is not None, about=about)
+            alone = part.sha256 and not self.compiler
+            about = partial(self._about, part, environment.layout) if alone else None
+            size = part.size if alone else 0
+            yield LayerInput(part.name, owner, entries, [], is_wheel=part.sha256 is not None, size=size, about=about)
 
     def _about(self, part: Part, layout: Layout) -> str:
         sha256 = part.sha256() if part.sha256 else ""
