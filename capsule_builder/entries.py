@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Content(Protocol):
@@ -26,8 +25,7 @@ class Content(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A stream as a gzip member (its header has no name and no time), and the plain content, found to be sound."""
 
     member: bytes | bytearray
@@ -77,16 +75,14 @@ class Deflated(abc.ABC):
         return (plain for _, plain in self.pieces() if plain)
 
 
-@dataclass(frozen=True, slots=True)
-class Pledge:
+class Pledge(NamedTuple):
     """The SHA-256 (64 hex digits) that a file must have, and who vouches for it, for messages."""
 
     sha256: str
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A regular file; ``named`` when it is executable only because a pattern names it.
 
     ``executable`` is None when nobody has looked into the content, which lies deflated: then it is executable if it is
@@ -101,16 +97,14 @@ class File:
     pledged: Pledge | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Symlink:
+class Symlink(NamedTuple):
     """A symbolic link; ``target`` is kept to the letter."""
 
     path: str
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """A directory with nothing in it; others are implied by what they hold."""
 
     path: str
@@ -119,8 +113,7 @@ class Directory:
 Entry = File | Symlink | Directory
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(NamedTuple):
     """Content that is in memory."""
 
     data: bytes

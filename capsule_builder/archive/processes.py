@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
-from capsule_builder.errors import refusal
+from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.signals import undisturbed
 
 Task = TypeVar("Task")
@@ -60,6 +60,7 @@ class Processes(Generic[Task, Result]):
         self._todo: deque[tuple[int, bytes]] = deque()
         self._done: dict[int, tuple[int, Any]] = {}
         self._submitted = self._given = 0
+        self._lost_one: CapsuleError | None = None
         self._told: int | None = None  # in a copy: where to say what is told
         self._here: deque[Task] = deque()
 
@@ -90,6 +91,8 @@ class Processes(Generic[Task, Result]):
             CapsuleError: somebody has ended a copy.
             Exception: whatever the work raised.
         """
+        if self._lost_one:
+            raise self._lost_one
         number = self._given
         self._given += 1
         if not self._copies:
@@ -197,7 +200,9 @@ class Processes(Generic[Task, Result]):
             os.close(fd)
         how = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "before its time"
         message = f"A process that shared the work was ended {how}"
-        raise refusal("process-ended", message, "If memory is short, do it with --jobs 1; or do it again.")
+        remedy = "If memory is short, do it with --jobs 1; or do it again."
+        self._lost_one = refusal("process-ended", message, remedy)
+        raise self._lost_one
 
     def __enter__(self) -> Processes[Task, Result]:
         return self

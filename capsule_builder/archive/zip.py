@@ -178,6 +178,15 @@ class _Examination:
 
     def _compare(self, header: Central, local: Local, name: str) -> None:
         """Notes where the local header disagrees with the central one."""
+        if (
+            local.raw_name == header.raw_name
+            and (local.crc32, local.deflated_size, local.size) == (header.crc32, header.deflated_size, header.size)
+            and local.method == header.method
+            and local.unicode_path is None
+            and not local.unfit
+            and not (local.flags ^ header.flags) & _COMPARED_FLAGS
+        ):
+            return
         wrong: list[str] = []
         if local.unfit:
             self._add("zip-extra", "Extra fields of the local header contradict it or themselves", name)

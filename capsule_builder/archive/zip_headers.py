@@ -131,6 +131,8 @@ def is_descriptor(data: bytes, header: Header) -> bool:
 
 def _extra(data: bytes) -> dict[int, bytes] | None:
     """Extra fields by number; None when they do not add up, or when one that matters is there twice."""
+    if not data:
+        return _NO_EXTRA
     found: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(data):

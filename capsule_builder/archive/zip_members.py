@@ -27,7 +27,7 @@ _READ_LIMIT = 64 << 20
 Pieces = Iterator[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # frozen ones take twice as long to make, and there are many
 class ZipMember:
     """One entry of a ZIP.
 

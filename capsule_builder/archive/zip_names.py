@@ -20,6 +20,9 @@ DOS = frozenset({0, 10, 11, 14})
 _UTF8_FLAG = 1 << 11
 _MAX_PARTS = 256  # nobody has more, and each is asked of every .capsuleignore
 _DRIVE = re.compile("[A-Za-z]:")
+_PLAIN = re.compile(rb"(?:[A-Za-z0-9_][A-Za-z0-9_.+-]*/)*[A-Za-z0-9_][A-Za-z0-9_.+-]*/?")
+"""Names that are the same in every encoding and on every system, and that nothing is wrong with."""
+
 _WITHOUT = "Make the ZIP again, from inside the directory, with relative names."
 _RENAME = "Rename the file, and make the ZIP again."
 
@@ -33,6 +36,8 @@ def read_name(raw: bytes, flags: int, system: int, unicode_path: bytes | None) -
     if len(raw) > MAX_PATH_BYTES or raw.count(b"/") + raw.count(b"\\") >= _MAX_PARTS:
         message = f"Name is longer than {MAX_PATH_BYTES:,} bytes, or has more than {_MAX_PARTS} parts"
         return Problem("zip-name-length", f"{message}: {_text(raw[:60])}…", _RENAME)
+    if unicode_path is None and _PLAIN.fullmatch(raw):
+        return raw.decode()
     name = _decoded(raw, flags, system, unicode_path)
     if name is None:
         return Problem("zip-name-encoding", f"Name is not in the encoding that is announced: {_text(raw)}", _RENAME)

@@ -111,7 +111,7 @@ def _changes(
         had_bit = int(old.rpartition(b" ")[2].partition(b"?")[0]) & 0o100
         if program != bool(known & PROGRAM) or (entry.kind == "file" and (bit or had_bit)):
             return None
-        line = replace(entry, detail=digest.hexdigest()).line()
+        line = entry._replace(detail=digest.hexdigest()).line()
         what = bytes([KNOWN | PROGRAM * program | ELF * elf])
         found.append(_Change(number, place, line, file.size, digest.digest() + what))
     return found

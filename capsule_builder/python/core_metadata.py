@@ -5,6 +5,8 @@ from __future__ import annotations
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from capsule_builder.requirements.fields import fields_of
+
 
 def stated(metadata: bytes) -> tuple[str, str]:
     r"""The name and the version that a METADATA file states, to the letter.
@@ -21,7 +23,7 @@ def stated(metadata: bytes) -> tuple[str, str]:
         raise ValueError("is empty")
     if metadata.startswith(b"\xef\xbb\xbf"):
         raise ValueError("begins with a byte order mark, which hides its first line")
-    parsed = parse_metadata_file(metadata.decode("utf-8", "replace"))
+    parsed = parse_metadata_file(fields_of(metadata).decode("utf-8", "replace"))
     for key in ("Name", "Version"):
         if (count := len(parsed.get_all(key) or [])) != 1:
             raise ValueError(f"has {count} lines {key}" if count else f"has no line {key}")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from packaging.utils import canonicalize_name
 
@@ -67,8 +67,7 @@ class Origin(Protocol):
         """Opens it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageFile:
+class PackageFile(NamedTuple):
     """A file of a distribution, and what its RECORD says of it."""
 
     origin: Origin

@@ -8,7 +8,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MAX_PATH_BYTES, shown
@@ -24,8 +24,7 @@ MAX_PROBLEMS = 1000
 """Where the collecting stops: a hostile RECORD may have millions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: a path as it stands there, a hash algorithm with the raw digest (both empty when there is none), a size.
 
     ``size`` is in bytes; None when the row has none.

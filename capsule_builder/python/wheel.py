@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import installer
 from installer.destinations import WheelDestination
@@ -51,8 +51,7 @@ class Wheel:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(NamedTuple):
     """A member of the wheel as an origin of content."""
 
     member: ZipMember

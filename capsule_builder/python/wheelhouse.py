@@ -76,6 +76,7 @@ class _House:
         self._directory = directory
         self._stack = stack
         self._wheels: dict[str, Wheel] = {}
+        self._distributions: dict[str, Distribution] = {}
         self._hashes: dict[str, str] = {}
 
     def names(self) -> list[str]:
@@ -103,8 +104,10 @@ class _House:
         return self._wheels[name]
 
     def distribution(self, name: str) -> Distribution:
-        wheel = self.wheel(name)
-        return Distribution.from_metadata(wheel.metadata, wheel.wheel, where=name)
+        if name not in self._distributions:
+            wheel = self.wheel(name)
+            self._distributions[name] = Distribution.from_metadata(wheel.metadata, wheel.wheel, where=name)
+        return self._distributions[name]
 
 
 def _unused(names: list[str]) -> Problem:

@@ -22,6 +22,9 @@ _MARKS = (  # UTF-32's before UTF-16's, whose little-endian one begins like it
 )
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
+_BARE = re.compile(r"[ \t!#-&(-\[\]-~]*")
+"""Text that a shell has nothing to say of but where its words end: ASCII without quotes and backslashes."""
+
 VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 _VALUES = (
@@ -108,7 +111,7 @@ def split_options(line: str) -> tuple[str, list[tuple[str, str]]]:
         parser.add_option(*names, type="string", action="callback", callback=record)
     for name in _FLAGS:
         parser.add_option(name, action="callback", callback=record)
-    _, left = parser.parse_args(shlex.split(rest))
+    _, left = parser.parse_args(rest.split() if _BARE.fullmatch(rest) else shlex.split(rest))
     if left:
         raise ValueError(f"there is text after the options: {left[0]}")
     return requirement, found

@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
+from capsule_builder.requirements.fields import fields_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Distribution:
             CapsuleError: ``distribution-metadata``: there is no name or no version in it (an interrupted uninstall
                 leaves an empty directory behind); ``distribution-name``, ``distribution-version``.
         """
-        raw, _ = parse_email(metadata)
+        raw, _ = parse_email(fields_of(metadata))
         name, version = raw.get("name"), raw.get("version")
         if not name or not version:
             missing = " and ".join(text for text, value in (("Name", name), ("Version", version)) if not value)

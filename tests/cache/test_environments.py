@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from capsule_builder import writing
 from capsule_builder.build import PythonOptions
-from capsule_builder.cache import whole
+from capsule_builder.cache.fragment import CachedFragment
+from capsule_builder.cache.store import Store
+from capsule_builder.layer import LayerFiles
 from capsule_builder.python.gather import Wish
 from capsule_builder.sources import states
 from tests.cache.trees import made
@@ -45,16 +48,20 @@ def _same(app: Path, cache: Path, python: PythonOptions | None = None) -> bytes:
     return found
 
 
-def test_layers_of_wheels_are_kept(app: Path, house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("worth", [0, 1 << 40])
+def test_layers_of_wheels_are_kept(
+    worth: int, app: Path, house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_WORTH_PROCESSES", worth)
     cache, python = tmp_path / "cache", PythonOptions(Wish(wheels=str(house), verify=False))
     written: list[str] = []
-    write_layer = whole.write_layer
+    keep_whole = writing.keep_whole
 
-    def noted(entries: object, files: object, **options: object) -> object:
-        written.append("layer")
-        return write_layer(entries, files, **options)  # type: ignore[arg-type]
+    def noted(key: str, files: LayerFiles, store: Store) -> CachedFragment | None:
+        written.append(key)
+        return keep_whole(key, files, store)
 
-    monkeypatch.setattr(whole, "write_layer", noted)
+    monkeypatch.setattr(writing, "keep_whole", noted)
     first = _same(app, cache, python)
     assert len(written) == 2
     assert _same(app, cache, python) == first
