@@ -51,7 +51,7 @@ def patched(
     changed = _changed(record.states.split(b"\n"), states.split(b"\n"))
     if changed is None:
         return None
-    lines = record.listing.splitlines(keepends=True)
+    lines = bytes(record.listing).splitlines(keepends=True)
     changes = _changes(record, changed, lines, tree)
     if changes is None:
         return None
@@ -71,10 +71,7 @@ def patched(
     result = {**record.result, "id": hashlib.sha256(listing).hexdigest(), "sha256": None}
     result["document"] = _document(record.result["document"], result["id"], delta, writer.fragment.size)
     head = _head(result["document"], listing, groups, level)
-    new = replace(
-        record, result=result, states=states, digests=bytes(digests), listing=listing, head=head, groups=groups
-    )
-    return replace(new, boot=store.boot)
+    return Record(result, store.boot, states, bytes(digests), listing, head, record.tail, groups)
 
 
 def _changed(old: list[bytes], new: list[bytes]) -> list[tuple[int, bytes, bytes]] | None:
