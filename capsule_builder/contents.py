@@ -9,8 +9,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
@@ -25,8 +24,7 @@ _FILE_BYTES = re.compile(rb"[0-9a-f]{64} [ *][!-~]+\n")
 _FILE_LINE = re.compile(r"([0-9a-f]{64}) ([ *])(.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One line of a listing: ``detail`` is a file's SHA-256 (64 hex digits), a symlink's target, or empty."""
 
     path: str
