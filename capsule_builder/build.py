@@ -7,9 +7,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.cache.memory import Memory, Recalled
@@ -34,8 +33,7 @@ Signer = Callable[[BinaryIO, str, str, str], bytes]
 """Gets an archive, and its capsule's name, version and ID; gives what goes into the ``.minisig`` beside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(NamedTuple):
     """A capsule that was built.
 
     ``id`` is 64 hex digits; ``archive`` the path it was written to, ``size`` its length in bytes, ``archive_sha256``
@@ -113,7 +111,7 @@ def build(
                 prune_after(store)
     except Unusable as unusable:
         built, trouble = job(None), unusable
-    return replace(built, warnings=(*built.warnings, trouble.problem)) if trouble else built
+    return built._replace(warnings=(*built.warnings, trouble.problem)) if trouble else built
 
 
 def _through_cache(job: Callable[..., Built], store: Store) -> Built:

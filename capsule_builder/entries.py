@@ -25,6 +25,22 @@ class Content(Protocol):
         """
 
 
+class Opened(Content, Protocol):
+    """The content of one file of a tree, with what it says of itself before it is read."""
+
+    @property
+    def program(self) -> bool:
+        """Whether its content makes it executable."""
+
+    @property
+    def elf(self) -> bool:
+        """Whether it is an ELF file of any kind."""
+
+    @property
+    def executable_bit(self) -> bool:
+        """Whether it has one where it lies; False where there is no such thing."""
+
+
 class Whole(NamedTuple):
     """A stream as a gzip member (its header has no name and no time), and the plain content, found to be sound."""
 

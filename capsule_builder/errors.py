@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
 class Problem:
-    """One reason to refuse.
+    """One reason to refuse; equal to another that says the same.
 
     ``code`` is stable and made for programs (``link-dangling``), ``message`` names the object and what is wrong
     with it in one line, ``remedy`` says how to mend it (may be empty).
     """
 
-    code: str
-    message: str
-    remedy: str = ""
+    # No dataclass, here or in what else a build imports in which nothing has changed: their module takes too long.
+    __slots__ = ("code", "message", "remedy")
+
+    def __init__(self, code: str, message: str, remedy: str = "") -> None:
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+    def _said(self) -> tuple[object, ...]:
+        return self.code, self.message, self.remedy
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._said() == other._said()
+
+    def __hash__(self) -> int:
+        return hash(self._said())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._said()!r}"
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.remedy}" if self.remedy else self.message

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from capsule_builder import __version__
 
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LayerFacts:
+class LayerFacts(NamedTuple):
     """One layer: its name, digest (64 hex digits), files, and sizes in bytes, plain and as a fragment."""
 
     name: str
@@ -22,8 +21,7 @@ class LayerFacts:
     compressed_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFacts:
+class BuildFacts(NamedTuple):
     """Facts of one build: RFC 3339 time in UTC and host name. Both are None unless the build is stamped."""
 
     time: str | None = None
@@ -69,10 +67,10 @@ def encode(
         "files": files,
         "total_size": sum(layer.total_size for layer in layers),
         "compressed_size": sum(layer.compressed_size for layer in layers),
-        "layers": [asdict(layer) for layer in layers],
+        "layers": [layer._asdict() for layer in layers],
         "requirements": None if requirements is None else "verified" if requirements else "unverified",
         "builder": {"name": "capsule-builder", "version": __version__, "compression_level": level},
-        "build": asdict(build),
+        "build": build._asdict(),
     }
     return dumped(document)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from types import TracebackType
 from typing import BinaryIO
 
@@ -25,8 +24,8 @@ class NewFile:
         self.path = path
         self._private = private
         directory, name = os.path.split(path)
-        fd, self._partial = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".partial", dir=directory or ".")
-        self.file: BinaryIO = os.fdopen(fd, "w+b")
+        self._partial = os.path.join(directory, f".{name[:50]}.{os.urandom(8).hex()}.partial")
+        self.file: BinaryIO = os.fdopen(_made(self._partial), "w+b")
         self._done = False
 
     def commit(self, *, replace: bool = True) -> None:
@@ -57,6 +56,11 @@ class NewFile:
                     self.file.close()
                 with contextlib.suppress(FileNotFoundError):  # stopped just after it was put in its place
                     os.unlink(self._partial)
+
+
+def _made(path: str) -> int:
+    """A descriptor of a file that was not there before, for its owner alone."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def commit_together(*files: NewFile, replace: bool = True) -> None:

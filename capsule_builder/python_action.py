@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -175,4 +175,4 @@ def _named_in_bazel(problem: Problem) -> Problem:
     """An action sees the files that are named to it, and no others."""
     if problem.code != "requirements-missing":
         return problem
-    return replace(problem, remedy="Name it in requirements_includes too.")
+    return Problem(problem.code, problem.message, "Name it in requirements_includes too.")

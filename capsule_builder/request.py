@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 DEFAULT_PLATFORM = "manylinux_2_28_x86_64"
 """The platform of the capsule's hosts unless it is stated, as pip names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where the application lies: the directory ``path``, or a ZIP, whose names lose ``strip_components`` parts."""
 
     path: str
@@ -17,8 +16,7 @@ class Source:
     strip_components: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a build was asked for: a folder of ``wheels`` or a finished ``venv``, a ``requirements`` file, a platform.
 
     ``verify`` is False when the requirements are not to be checked.
@@ -31,15 +29,14 @@ class Wish:
     verify: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PythonOptions:
+class PythonOptions(NamedTuple):
     """How the Python environment is made.
 
     ``wish`` says of what; ``interpreter`` is a directory with a relocatable Python to bundle; with ``bytecode`` it is
     compiled, by the interpreter ``compiler`` if one is named.
     """
 
-    wish: Wish = field(default_factory=Wish)
+    wish: Wish = Wish()
     interpreter: str | None = None
     bytecode: bool = False
     compiler: str | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 from capsule_builder import action
 from capsule_builder.errors import CapsuleError, Problem
@@ -68,7 +67,9 @@ def _lock(file: str, place: str) -> Requirements:
     def explained(problem: Problem) -> Problem:
         if problem.code != "requirements-missing":
             return problem
-        return replace(problem, remedy="The attribute lock takes one file, with all that is locked in it.")
+        return Problem(
+            problem.code, problem.message, "The attribute lock takes one file, with all that is locked in it."
+        )
 
     try:
         return read_requirements(place, read)

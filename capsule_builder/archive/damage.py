@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 
-from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.errors import CapsuleError, Problem, refusal
 
 _REMEDY = "Fetch it again; if that does not help, have it built again by whoever made it."
 
@@ -36,6 +35,6 @@ def labelled(error: CapsuleError, label: str) -> CapsuleError:
     return CapsuleError(
         problem
         if hasattr(problem, "line")
-        else dataclasses.replace(problem, message=f"{label}: {problem.message[:1].lower()}{problem.message[1:]}")
+        else Problem(problem.code, f"{label}: {problem.message[:1].lower()}{problem.message[1:]}", problem.remedy)
         for problem in error.problems
     )

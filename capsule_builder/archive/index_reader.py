@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from array import array
@@ -225,7 +224,7 @@ class Index:
             raise damaged("index-offset", f"Its layer {shown(facts.name)} does not end where its last entry does")
         if part.digest.hexdigest() != facts.digest:
             raise damaged("index-digest", f"Its layer {shown(facts.name)} has another digest than its entries")
-        part.layer.facts = dataclasses.replace(facts, files=part.files, total_size=part.total)
+        part.layer.facts = facts._replace(files=part.files, total_size=part.total)
         self.layers.append(part.layer)
 
 

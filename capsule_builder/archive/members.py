@@ -18,13 +18,9 @@ from typing import Any
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
+from capsule_builder.archive.sizes import BLOCK_SIZE as BLOCK_SIZE
+from capsule_builder.archive.sizes import PACK_SIZE as PACK_SIZE
 from capsule_builder.archive.threads import Pending, Threads
-
-BLOCK_SIZE = 1 << 20
-"""The most tar bytes that one member holds."""
-
-PACK_SIZE = 1 << 17
-"""From this many tar bytes on, small entries may end a member."""
 
 COPY_SIZE = 1 << 11
 """From this many bytes on, a stream that was deflated elsewhere becomes a member as it is."""

@@ -6,7 +6,6 @@ import datetime
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, NoReturn
 
 from capsule_builder.archive.damage import damaged
@@ -50,7 +49,7 @@ def check_claims(document: dict[str, Any], capsule_id: str, files: int, layers: 
     """
     if (document["id"], document["short_id"]) != (capsule_id, short_id(capsule_id)):
         raise damaged("metadata-id", f"Its metadata claim another ID than that of its content, {capsule_id}")
-    if document["layers"] != [asdict(layer) for layer in layers]:
+    if document["layers"] != [layer._asdict() for layer in layers]:
         raise damaged("metadata-layers", "Its metadata and its index disagree about the layers")
     sums = sum(layer.total_size for layer in layers), sum(layer.compressed_size for layer in layers)
     if (document["files"], document["total_size"], document["compressed_size"]) != (files, *sums):
@@ -83,7 +82,7 @@ def _has_shape(document: object) -> bool:
 def _is_layer(layer: object) -> bool:
     return (
         isinstance(layer, dict)
-        and list(layer) == list(LayerFacts.__dataclass_fields__)
+        and list(layer) == list(LayerFacts._fields)
         and _text(layer["name"])
         and _text(layer["digest"])
         and all(_count(layer[key]) for key in ("files", "total_size", "compressed_size"))

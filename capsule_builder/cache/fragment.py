@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from capsule_builder.cache.record import Group
@@ -11,13 +10,15 @@ from capsule_builder.cache.store import Lost, Store
 from capsule_builder.fragments import Spread
 
 
-@dataclass(slots=True)
 class CachedFragment(Spread):
     """The fragment of a layer that was written through the cache; what could not be kept lies in ``spill``."""
 
-    store: Store
-    spill: BinaryIO | None
-    groups: list[Group] = field(default_factory=list)
+    __slots__ = ("groups", "spill", "store")
+
+    def __init__(self, store: Store, spill: BinaryIO | None, groups: list[Group] | None = None) -> None:
+        self.store = store
+        self.spill = spill
+        self.groups = groups or []
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from capsule_builder import __version__
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
-from capsule_builder.cache.store import Store
+from capsule_builder.cache.store import RECORD_BEGIN, Store
 from capsule_builder.errors import Problem
 from capsule_builder.fragments import copy_fragment
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
@@ -36,9 +36,9 @@ class Recalled(NamedTuple):
     warnings: tuple[Problem, ...]
     notes: tuple[str, ...]
     sha256: str | None
-    head: bytes
+    head: bytes | memoryview
     fragment: CachedFragment
-    tail: bytes
+    tail: bytes | memoryview
 
     def write(self, out: BinaryIO, _build: BuildFacts, digest: hashlib._Hash | None) -> None:
         """Writes the archive, which is not stamped; ``digest`` is fed with all of it.
@@ -92,7 +92,7 @@ class Memory:
         self._states = b""
         self._record = None if fresh else _read(store.load(self._name))
         if self._record and self._record.boot != store.boot:
-            self._seal_anew(self._record)
+            self._record = self._seal_anew(self._record)
 
     @property
     def zip(self) -> str | None:
@@ -186,10 +186,11 @@ class Memory:
         if whole:
             archive.seek(0)
             size = sum(group.size for group in groups)
-            record.head = archive.read(os.fstat(archive.fileno()).st_size - size - TAIL_SIZE)
+            head = archive.read(os.fstat(archive.fileno()).st_size - size - TAIL_SIZE)
             archive.seek(size, os.SEEK_CUR)
-            record.tail = archive.read()
-            record.result = {
+            made.merged.listing.seek(0)
+            record = record._replace(head=head, tail=archive.read(), listing=made.merged.listing.read())
+            result = {
                 "id": made.id,
                 "name": made.name,
                 "version": made.version,
@@ -200,28 +201,27 @@ class Memory:
                 "document": _plain(made),
                 "maker": self.maker.hex(),
             }
-            made.merged.listing.seek(0)
-            record.listing = made.merged.listing.read()
+            record = record._replace(result=result)
         self.store.save(self._name, record.pieces())
 
-    def _seal_anew(self, record: Record) -> None:
+    def _seal_anew(self, record: Record) -> Record:
         """After a boot, or in another file system: reads all blobs once, and takes those that are sound."""
         groups: list[Group] = []
         for group in record.groups:
             found = self.store.find(group.blob.key) if group.blob else None
             if found:
                 groups.append(Group(group.entries, group.lines, group.size, found[0]))
-        if len(groups) < len(record.groups):
-            record.result = {}
-        record.groups, record.boot = groups, self.store.boot
+        result = record.result if len(groups) == len(record.groups) else {}
+        record = record._replace(result=result, groups=groups, boot=self.store.boot)
         if record.boot:
             self.store.save(self._name, record.pieces())
+        return record
 
     def _zip_digest(self, path: str, status: os.stat_result) -> str:
         """The SHA-256 of a ZIP, which is remembered for as long as the file is as it was."""
         line = Watch(os.path.dirname(os.path.realpath(path))).line(path, status)
         name = hashlib.sha256(b"zip\0" + os.fsencode(os.path.realpath(path))).hexdigest()
-        kept = (self.store.load(name) or b"").decode("utf-8", "surrogateescape").rpartition("\n")
+        kept = (self.store.load(name) or b"")[RECORD_BEGIN:].decode("utf-8", "surrogateescape").rpartition("\n")
         if kept[0] == line and is_reliable(line):
             return kept[2]
         sha256 = sha256_of(path, path)

@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from capsule_builder import contents, metadata
 from capsule_builder.archive import tar
-from capsule_builder.archive.members import Member
+from capsule_builder.archive.gzip_member import gzip_member
+from capsule_builder.archive.sizes import BLOCK_SIZE
 from capsule_builder.archive.threads import Threads
-from capsule_builder.cache.layers import Item, LayerWriter
+from capsule_builder.cache.groups import Item, LayerWriter
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
-from capsule_builder.entries import Bytes
-from capsule_builder.head import write_head
-from capsule_builder.layer import LayerFiles
-from capsule_builder.paths import MANIFEST_NAME
+from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME
+from capsule_builder.signals import undisturbed
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
 
 _MOST = 256
 """With more changed files than this, a build from the ground up is no slower."""
 
+_FEW = 2
+"""As few changed files are not worth the threads."""
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+
+class _Change(NamedTuple):
     """A file that has changed: its lines in the states and in the listing, its size, its SHA-256 and what it is."""
 
     state: int
@@ -51,7 +52,7 @@ def patched(
     changed = _changed(record.states.split(b"\n"), states.split(b"\n"))
     if changed is None:
         return None
-    lines = record.listing.splitlines(keepends=True)
+    lines = bytes(record.listing).splitlines(keepends=True)
     changes = _changes(record, changed, lines, tree)
     if changes is None:
         return None
@@ -60,21 +61,26 @@ def patched(
     for change in changes:
         lines[change.place] = change.line
         digests[change.state * DIGEST_SIZE : (change.state + 1) * DIGEST_SIZE] = change.digest
-    files = LayerFiles(io.BytesIO(), io.BytesIO(), io.BytesIO())
-    known = {group.blob.key: group for group in record.groups if group.blob}
-    writer = LayerWriter(files, store, maker, level, known)
-    delta = _write(writer, record.groups, lines, sizes, tree, jobs)
+    with Threads(jobs, "deflate") as pool:
+
+        def deflate(plain: bytes | bytearray) -> Callable[[], bytes]:
+            if len(changes) > _FEW:
+                return pool.submit(gzip_member, plain, level).result
+            member = gzip_member(plain, level)  # sooner done than a thread is started
+            return lambda: member
+
+        known = {group.blob.key: group for group in record.groups if group.blob}
+        settings: dict[str, Any] = {"maker": maker, "level": level, "known": known}
+        writer = LayerWriter(io.BytesIO(), io.BytesIO(), store, deflate=deflate, room=2 * jobs + 2, **settings)
+        grown = _write(writer, record.groups, lines, sizes, tree)
     groups = writer.fragment.groups
     if not all(group.blob for group in groups):
         return None
     listing = b"".join(lines)
     result = {**record.result, "id": hashlib.sha256(listing).hexdigest(), "sha256": None}
-    result["document"] = _document(record.result["document"], result["id"], delta, writer.fragment.size)
-    head = _head(result["document"], listing, groups, level)
-    new = replace(
-        record, result=result, states=states, digests=bytes(digests), listing=listing, head=head, groups=groups
-    )
-    return replace(new, boot=store.boot)
+    result["document"] = _document(record.result["document"], result["id"], grown, writer.fragment.size)
+    head = _head(result["document"], listing, groups, level, jobs)
+    return Record(result, store.boot, states, bytes(digests), listing, head, record.tail, groups)
 
 
 def _changed(old: list[bytes], new: list[bytes]) -> list[tuple[int, bytes, bytes]] | None:
@@ -118,7 +124,7 @@ def _changes(
 
 
 def _write(
-    writer: LayerWriter, groups: list[Group], lines: list[bytes], sizes: dict[int, int], tree: DirectoryTree, jobs: int
+    writer: LayerWriter, groups: list[Group], lines: list[bytes], sizes: dict[int, int], tree: DirectoryTree
 ) -> int:
     """Writes the layer's groups, most of them as they were; gives by how many bytes the files have grown.
 
@@ -127,27 +133,25 @@ def _write(
     """
     grown = 0
     touched = set(sizes) | {place - 1 for place in sizes}
-    room = 2 * jobs + 2
     place, open_ = 1, False  # of the line of the next entry; whether a group is in the making
-    with Threads(jobs, "deflate") as pool:
-        for group in groups:
-            after = place + group.entries
-            if not open_ and not any(place <= each < after for each in touched):
-                writer.take(group)
-                place = after
-                continue
-            for was, line in zip(_sizes(group), range(place, after), strict=True):
-                size = sizes.get(line, was)
-                grown += size - was
-                item = _item(lines[line], size, tree)
-                if item.is_large:
-                    writer.large(item, pool, room)
-                else:
-                    writer.add(item, pool, room)
-            open_ = writer.is_open
+    for group in groups:
+        after = place + group.entries
+        if not open_ and not any(place <= each < after for each in touched):
+            writer.take(group)
             place = after
-        writer.end_group(pool, room)
-        writer.drain(0)
+            continue
+        for was, line in zip(_sizes(group), range(place, after), strict=True):
+            size = sizes.get(line, was)
+            grown += size - was
+            item = _item(lines[line], size, tree)
+            if item.is_large:
+                writer.large(item)
+            else:
+                writer.add(item)
+        open_ = writer.is_open
+        place = after
+    writer.end_group()
+    writer.drain(0)
     return grown
 
 
@@ -173,14 +177,35 @@ def _document(document: dict[str, Any], capsule_id: str, grown: int, size: int) 
     return {**document, **about, "layers": [layer]}
 
 
-def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: int) -> bytes:
+def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: int, jobs: int) -> bytes:
+    """What :func:`capsule_builder.head.write_head` makes: each file in members of its own, all but the last full."""
     (layer,) = document["layers"]
     first = f"# capsule-index v1\n# layer\t{layer['name']}\t{layer['digest']}\t{layer['compressed_size']}\n"
     index = b"".join([first.encode(), *(group.lines for group in groups)])
-    pieces: list[bytes] = []
+    blocks: list[bytes] = []
+    for path, data in ((METADATA_NAME, metadata.dumped(document)), (CONTENTS_NAME, listing), (INDEX_NAME, index)):
+        plain = b"".join((tar.header(path, "file", len(data)), data, tar.padding(len(data))))
+        blocks += [plain[at : at + BLOCK_SIZE] for at in range(0, len(plain), BLOCK_SIZE)]
+    return b"".join(_members(blocks, level, jobs))
 
-    def put(member: Member) -> None:
-        pieces.extend(bytes(piece) for piece in member.pieces)
 
-    write_head(put, Bytes(metadata.dumped(document)), Bytes(listing), Bytes(index), level=level)
-    return b"".join(pieces)
+def _members(blocks: list[bytes], level: int, jobs: int) -> Iterator[bytes]:
+    """A member for each block, made on as many threads."""
+    done: dict[int, bytes] = {}
+    todo = iter(range(len(blocks)))
+
+    def work() -> None:
+        for number in todo:
+            done[number] = gzip_member(blocks[number], level)
+
+    helpers = [threading.Thread(target=work) for _ in range(min(jobs, len(blocks)) - 1)]
+    try:
+        with undisturbed():
+            for helper in helpers:
+                helper.start()
+    except RuntimeError:  # the system has no more of them
+        helpers = [helper for helper in helpers if helper.ident]
+    work()
+    for helper in helpers:
+        helper.join()
+    return (done[number] for number in range(len(blocks)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from capsule_builder.cache.place import Unusable, locked, open_room
 from capsule_builder.cache.record import Record
-from capsule_builder.cache.store import BLOBS, RECORDS, Store, is_key
+from capsule_builder.cache.store import BLOBS, RECORD_BEGIN, RECORDS, Store, is_key
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
 
@@ -138,7 +138,7 @@ class _Room:
 
     def load(self, file: _File) -> Record | None:
         data = Store.read(file.name, self.places[file.kind])
-        return Record.read(data) if data and data.startswith(b"{") else None
+        return Record.read(data) if data and data.startswith(b"{", RECORD_BEGIN) else None
 
 
 def _used(room: _Room) -> list[_File]:

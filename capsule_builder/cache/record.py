@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from capsule_builder.cache.store import Blob
+from capsule_builder.cache.store import RECORD_BEGIN, Blob
 
 DIGEST_SIZE = 33
 """Bytes that a record keeps for each line of the states: a SHA-256, and what is known of the file."""
@@ -28,8 +27,7 @@ class Group(NamedTuple):
     start: int = 0
 
 
-@dataclass(slots=True)
-class Record:
+class Record(NamedTuple):
     """One build. ``result`` has what is not content (JSON); ``boot`` is that of the seals.
 
     ``states`` are the lines of what it was made of, sorted, below one line that is about all of it; ``digests`` has
@@ -39,13 +37,13 @@ class Record:
     result: dict[str, Any]
     boot: str
     states: bytes
-    digests: bytes
-    listing: bytes
-    head: bytes
-    tail: bytes
-    groups: list[Group] = field(default_factory=list)
+    digests: bytes | memoryview
+    listing: bytes | memoryview
+    head: bytes | memoryview
+    tail: bytes | memoryview
+    groups: list[Group]
 
-    def pieces(self) -> list[bytes]:
+    def pieces(self) -> list[bytes | memoryview]:
         """The record as it is stored."""
         index = b"".join(group.lines for group in self.groups)
         groups = [
@@ -53,24 +51,25 @@ class Record:
             for group in self.groups
             if group.blob
         ]
-        sections = [self.states, self.digests, self.listing, self.head, self.tail, index]
+        sections: list[bytes | memoryview] = [self.states, self.digests, self.listing, self.head, self.tail, index]
         sizes = [len(section) for section in sections]
         fields = {"result": self.result, "boot": self.boot, "groups": groups, "sizes": sizes}
         return [json.dumps(fields, separators=(",", ":")).encode(), b"\n", *sections]
 
     @staticmethod
-    def read(data: bytes) -> Record | None:
-        """The record that was stored as ``data``, which is known to be sound; None when it has another form."""
-        at = data.index(b"\n") + 1
-        fields = json.loads(data[:at])
-        sections: list[bytes] = []
+    def read(data: bytes) -> Record:
+        """The record that was stored, from what :meth:`Store.load` gave: no part of it is copied that is not wanted."""
+        at = data.index(b"\n", RECORD_BEGIN) + 1
+        fields = json.loads(data[RECORD_BEGIN:at])
+        whole = memoryview(data)
+        sections: list[memoryview] = []
         for size in fields["sizes"]:
-            sections.append(data[at : at + size])
+            sections.append(whole[at : at + size])
             at += size
         states, digests, listing, head, tail, index = sections
         groups: list[Group] = []
-        at = 0
+        at -= len(index)
         for entries, length, size, key, seal in fields["groups"]:
-            groups.append(Group(entries, index[at : at + length], size, Blob(key, size, seal)))
+            groups.append(Group(entries, data[at : at + length], size, Blob(key, size, seal)))
             at += length
-        return Record(fields["result"], fields["boot"], states, digests, listing, head, tail, groups)
+        return Record(fields["result"], fields["boot"], bytes(states), digests, listing, head, tail, groups)

@@ -23,6 +23,9 @@ from capsule_builder.cache.place import Unusable, locked, open_room, unusable
 BLOBS, RECORDS = "blobs", "records"
 _FOOT = struct.Struct("<QQ32s8s")  # bytes of the fragment, bytes of the index, SHA-256 of all before, mark
 _MARK = b"capsblob"
+RECORD_BEGIN = 32
+"""Where what a record holds begins in its bytes: behind a SHA-256 of all the rest."""
+
 _CHUNK = 1 << 20
 _PATIENCE = 10.0  # seconds to wait for a prune
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -181,7 +184,7 @@ class Store:
             return False
 
     def load(self, name: str) -> bytes | None:
-        """What the record ``name`` (64 hex digits) holds; None when there is none, or it is damaged."""
+        """The record ``name`` (64 hex digits), from :data:`RECORD_BEGIN` on; None when there is none, or damaged."""
         data = self.read(name, self.records)
         if data is not None:
             with contextlib.suppress(OSError):
@@ -190,17 +193,17 @@ class Store:
 
     @staticmethod
     def read(name: str, place: int) -> bytes | None:
-        """What the record ``name`` in the directory ``place`` holds; None when there is none, or it is damaged."""
+        """The record ``name`` in the directory ``place``, from :data:`RECORD_BEGIN` on; None when it is not sound."""
         try:
-            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb") as file:
+            with os.fdopen(os.open(name, _READ, dir_fd=place), "rb", buffering=0) as file:
                 data = file.read()
         except OSError:
             return None
-        if data[:32] != hashlib.sha256(memoryview(data)[32:]).digest():
+        if data[:RECORD_BEGIN] != hashlib.sha256(memoryview(data)[RECORD_BEGIN:]).digest():
             return None
-        return data[32:]
+        return data
 
-    def save(self, name: str, pieces: Iterable[bytes]) -> None:
+    def save(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Writes the record ``name`` anew, if that can be done."""
         if self.trouble:
             return

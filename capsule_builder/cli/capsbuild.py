@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import json
@@ -14,11 +13,15 @@ from typing import TYPE_CHECKING
 from capsule_builder import __version__
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
+from capsule_builder.cli.plain import plain_arguments
 from capsule_builder.errors import Problem
 from capsule_builder.paths import shown
 
 if TYPE_CHECKING:
+    import argparse
+
     from capsule_builder.build import Built, Signer
+    from capsule_builder.cli.options import Arguments
     from capsule_builder.metadata import BuildFacts
     from capsule_builder.statements import Statement
 
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.leave(stopped)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: Arguments) -> int:
     # Only now, for neither --help nor any of the other commands needs it.
     from capsule_builder.build import build
     from capsule_builder.cache.place import default_directory
@@ -130,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if built and told else 1
 
 
-def _statements(arguments: argparse.Namespace) -> list[Statement]:
+def _statements(arguments: Arguments) -> list[Statement]:
     """What is to be stated of the capsule; it is seen before anything is built whether that can be."""
     if not arguments.provenance and not arguments.sbom:
         return []
@@ -146,7 +149,7 @@ def _stamp() -> BuildFacts:
     return from_environment(os.environ)
 
 
-def _signer(arguments: argparse.Namespace, warnings: list[Problem]) -> Signer:
+def _signer(arguments: Arguments, warnings: list[Problem]) -> Signer:
     """Opens the key, whose password may have to be typed, before anything is built."""
     from capsule_builder.keys import check_not_key, open_secret_key
     from capsule_builder.minisign import Claim
@@ -158,7 +161,9 @@ def _signer(arguments: argparse.Namespace, warnings: list[Problem]) -> Signer:
     return lambda archive, *claim: sign_stream(archive, Claim(*claim), secret).format()
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+def _arguments(argv: Sequence[str]) -> Arguments:
+    if plain := plain_arguments(argv):
+        return plain
     parser = _parser()
     arguments = parser.parse_args(argv)
     check_build_options(parser, arguments)
@@ -191,6 +196,8 @@ def _failure(problems: Sequence[Problem]) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="capsbuild",
         description="Builds a capsule: one application as one reproducible tar.gz, named by its content.",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
 from capsule_builder.request import DEFAULT_PLATFORM, PythonOptions, Source, Wish
+
+if TYPE_CHECKING:
+    import argparse
+    from types import SimpleNamespace
+
+    Arguments = argparse.Namespace | SimpleNamespace
 
 
 def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DEFAULT_LEVEL) -> None:
@@ -105,12 +111,12 @@ def check_build_options(parser: argparse.ArgumentParser, arguments: argparse.Nam
         parser.error("--bytecode-python goes with --bytecode unchecked-hash")
 
 
-def source_of(arguments: argparse.Namespace) -> Source:
+def source_of(arguments: Arguments) -> Source:
     """Where the application lies."""
     return Source(arguments.from_dir or arguments.from_zip, bool(arguments.from_zip), arguments.strip_components)
 
 
-def python_of(arguments: argparse.Namespace) -> PythonOptions:
+def python_of(arguments: Arguments) -> PythonOptions:
     """How its Python environment is made."""
     return PythonOptions(
         wish=Wish(
@@ -129,6 +135,8 @@ def python_of(arguments: argparse.Namespace) -> PythonOptions:
 def some(text: str) -> str:
     """A text that is not empty, for argparse: an empty one is a variable that somebody forgot to set."""
     if not text:
+        import argparse
+
         raise argparse.ArgumentTypeError("the name is empty")
     return text
 
@@ -136,6 +144,8 @@ def some(text: str) -> str:
 def _number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            import argparse
+
             raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
         return int(text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem
@@ -50,7 +49,6 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-@dataclass(frozen=True)
 class ManifestProblem(Problem):
     """One fault of one manifest, with its exact place.
 
@@ -58,11 +56,28 @@ class ManifestProblem(Problem):
     ``field`` is the path of the key, such as ``services[1].health.http``; empty when the whole file is meant.
     """
 
-    file: str = ""
-    line: int | None = None
-    column: int | None = None
-    severity: Severity = "error"
-    field: str = ""
+    __slots__ = ("column", "field", "file", "line", "severity")
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        remedy: str = "",
+        file: str = "",
+        line: int | None = None,
+        column: int | None = None,
+        severity: Severity = "error",
+        field: str = "",
+    ) -> None:
+        super().__init__(code, message, remedy)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.severity = severity
+        self.field = field
+
+    def _said(self) -> tuple[object, ...]:
+        return (*super()._said(), self.file, self.line, self.column, self.severity, self.field)
 
     def __str__(self) -> str:
         """The line a compiler would write: ``file:line:column: severity: field: message; remedy``."""

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -38,7 +37,6 @@ class KnownFile(NamedTuple):
             yield from file.chunks()
 
 
-@dataclass(frozen=True, slots=True)
 class DirectoryTree(Tree):
     """What a directory holds; of it nothing but the directory itself is held open between two files.
 
@@ -46,11 +44,15 @@ class DirectoryTree(Tree):
     ``known`` are not opened until they are read; ``learned`` is for whoever reads one, as :class:`OpenFile` says.
     """
 
-    watch: Watch | None = None
-    states: list[str] = field(default_factory=list)
-    known: dict[str, KnownFile] = field(default_factory=dict)
-    learned: dict[str, tuple[str, bool, bool]] = field(default_factory=dict)
-    _top: list[int] = field(default_factory=list)
+    __slots__ = ("_top", "known", "learned", "states", "watch")
+
+    def __init__(self, root: str, found: Survey, watch: Watch | None, states: list[str]) -> None:
+        super().__init__(root, found)
+        self.watch = watch
+        self.states = states
+        self.known: dict[str, KnownFile] = {}
+        self.learned: dict[str, tuple[str, bool, bool]] = {}
+        self._top: list[int] = []
 
     def opened(self, path: str) -> AbstractContextManager[OpenFile | KnownFile]:
         """The file ``path``; see :meth:`Tree.opened`."""
@@ -89,11 +91,7 @@ def scan(
         walk.run()
     finally:
         os.close(walk.top)
-    found = walk.found
-    rules = found.rules
-    what = (found.files, found.links, found.empty, found.size, found.manifest_there)
-    tree = DirectoryTree(root, *what, rules.has_venv, rules.ignored, watch, walk.states)
-    return tree, found.all_problems()
+    return DirectoryTree(root, walk.found, watch, walk.states), walk.found.all_problems()
 
 
 class _Walk:
@@ -123,7 +121,7 @@ class _Walk:
 
     def _directory(self, base: str, rules: IgnoreRules, todo: list[tuple[str, IgnoreRules]]) -> None:
         """Takes in one directory; adds its subdirectories to ``todo``, with the rules that hold there."""
-        found, watch = self.found, self.watch
+        found = self.found
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(raw(base) or b".", flags, dir_fd=self.top)
         try:
@@ -135,24 +133,25 @@ class _Walk:
             if all_admitted and not base and MANIFEST_NAME in items:
                 del items[MANIFEST_NAME]
                 found.manifest_there = True
+            regular: list[tuple[str, os.stat_result]] = []
             for name, item in items.items():
                 path = base + name
                 try:
                     is_dir = item.is_dir(follow_symlinks=False)
-                    if not all_admitted and not found.admits(path, rules, directory=is_dir):
+                    if not (all_admitted or found.admits(path, rules, directory=is_dir)):
                         continue
                     if is_dir:
-                        todo.append((f"{path}/", rules))
+                        todo.append((path + "/", rules))
                     elif item.is_file(follow_symlinks=False):
-                        status = item.stat(follow_symlinks=False)
-                        found.files.append(path)
-                        found.size += status.st_size
-                        if watch:
-                            self.states.append(watch.line(path, status))
+                        regular.append((path, item.stat(follow_symlinks=False)))
                     else:
                         self._other(fd, item, path)
                 except (CapsuleError, OSError) as error:
                     self._note(path, error)
+            if regular:
+                found.add_files(regular)
+                if self.watch:
+                    self.states += self.watch.lines(regular)
             if not items and base:
                 found.empty.append(base.removesuffix("/"))
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 ALLOWANCE = 2_000_000_000
 """Nanoseconds that a file must not have been changed for. Ticks are 10 ms, or 1 s where inodes are small (ext3)."""
@@ -44,13 +45,19 @@ class Watch:
         self._device = os.stat(root).st_dev
         self._mark = f"?{os.urandom(8).hex()}"
 
+    def lines(self, files: Iterable[tuple[str, os.stat_result]]) -> list[str]:
+        """A line for each of some regular files: its path, NUL, size, times in nanoseconds, inode, mode."""
+        limit, device, mark = self._limit, self._device, self._mark  # there are many files
+        lines: list[str] = []
+        for path, status in files:
+            mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
+            line = f"{path}\0{status.st_size} {mtime} {ctime} {status.st_ino} {status.st_mode}"
+            lines.append(line if mtime < limit and ctime < limit and status.st_dev == device else line + mark)
+        return lines
+
     def line(self, path: str, status: os.stat_result) -> str:
-        """The line of a regular file: its path, NUL, size, times in nanoseconds, inode, mode."""
-        mtime, ctime = status.st_mtime_ns, status.st_ctime_ns
-        line = f"{path}\0{status.st_size} {mtime} {ctime} {status.st_ino} {status.st_mode}"
-        if mtime < self._limit and ctime < self._limit and status.st_dev == self._device:
-            return line
-        return line + self._mark
+        """That of one file."""
+        return self.lines([(path, status)])[0]
 
 
 def spoiled(line: str) -> str:

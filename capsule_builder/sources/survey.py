@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from capsule_builder.errors import Problem
@@ -39,10 +40,9 @@ class Survey:
             return False
         if self.rules.exempt(base):
             return True
-        plain = joined.isascii() and joined.isprintable() and "\\" not in joined
-        if not base and "-" in names:
+        if not (joined.isascii() and joined.isprintable()) or "\\" in joined or (not base and "-" in names):
             return False
-        return plain and len(base) < _SHORT and len(max(names, key=len, default="")) < _SHORT_NAME
+        return len(base) < _SHORT and (len(joined) < _SHORT_NAME or max(map(len, names)) < _SHORT_NAME)
 
     def admits(self, path: str, rules: IgnoreRules, *, directory: bool) -> bool:
         """Whether ``path`` is to be taken in: not ignored by the ``rules`` where it lies, nor refused for its name.
@@ -60,6 +60,11 @@ class Survey:
             self.manifest_there = True
             return False
         return True
+
+    def add_files(self, regular: Collection[tuple[str, os.stat_result]]) -> None:
+        """Takes in regular files, each with its status."""
+        self.files += [path for path, _ in regular]
+        self.size += sum([status.st_size for _, status in regular])
 
     def all_problems(self) -> list[Problem]:
         """What was found, with what is wrong with the links, in the order of the messages."""

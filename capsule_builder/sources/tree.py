@@ -6,36 +6,21 @@ import abc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from capsule_builder.entries import Bytes, Content, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MANIFEST_NAME, shown
-from capsule_builder.patterns import Patterns
+
+if TYPE_CHECKING:
+    from capsule_builder.entries import Entry, Opened
+    from capsule_builder.patterns import Patterns
+    from capsule_builder.sources.survey import Survey
 
 _MAX_SHOWN = 10
 
 
-class Opened(Content, Protocol):
-    """The content of one file of a tree, with what it says of itself before it is read."""
-
-    @property
-    def program(self) -> bool:
-        """Whether its content makes it executable."""
-
-    @property
-    def elf(self) -> bool:
-        """Whether it is an ELF file of any kind."""
-
-    @property
-    def executable_bit(self) -> bool:
-        """Whether it has one where it lies; False where there is no such thing."""
-
-
-@dataclass(frozen=True, slots=True)
 class Tree(abc.ABC):
-    """What a source holds, less what is ignored and what lies at ``capsule.yml``.
+    """What a source holds, less what is ignored and what lies at ``capsule.yml``: what a walk has ``found``.
 
     ``root`` is the directory or the ZIP. ``files``, ``links`` (path to target) and ``empty`` directories are in no
     order; ``size`` is the sum of the files' sizes in bytes at the time of the walk. ``manifest_there`` tells whether
@@ -43,14 +28,17 @@ class Tree(abc.ABC):
     applies and nothing was judged, and ``ignored`` whether a path would be left out (a directory's ends in ``/``).
     """
 
-    root: str
-    files: list[str]
-    links: dict[str, str]
-    empty: list[str]
-    size: int
-    manifest_there: bool
-    has_venv: bool
-    ignored: Callable[[str], bool]
+    __slots__ = ("empty", "files", "has_venv", "ignored", "links", "manifest_there", "root", "size")
+
+    def __init__(self, root: str, found: Survey) -> None:
+        self.root = root
+        self.files = found.files
+        self.links = found.links
+        self.empty = found.empty
+        self.size = found.size
+        self.manifest_there = found.manifest_there
+        self.has_venv = found.rules.has_venv
+        self.ignored = found.rules.ignored
 
     @abc.abstractmethod
     def opened(self, path: str) -> AbstractContextManager[Opened]:
@@ -92,6 +80,8 @@ class Tree(abc.ABC):
         Raises:
             CapsuleError: files vanished, changed or cannot be read.
         """
+        from capsule_builder.entries import Bytes, Directory, File, Symlink
+
         links, empty = self.links, frozenset(self.empty)
         bits = _Bits()
         paths = sorted({MANIFEST_NAME, *(path for path in self.paths() if not leave_out(path))})

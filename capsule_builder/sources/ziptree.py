@@ -6,18 +6,17 @@ import contextlib
 import itertools
 import stat
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from capsule_builder.archive.zip import ZipMember, ZipReader
+from capsule_builder.entries import Opened
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.sources.files import MANIFEST_ENOUGH, special_file
 from capsule_builder.sources.ignore import IGNORE_NAME, VENV, VENV_MARK, IgnoreRules, ignore_link, ignore_text
 from capsule_builder.sources.survey import Survey
-from capsule_builder.sources.tree import Opened, Tree
+from capsule_builder.sources.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
 class ZipTree(Tree):
     """What a ZIP holds, open until :meth:`close`.
 
@@ -25,9 +24,15 @@ class ZipTree(Tree):
     that holds everything, when there is one and no ``capsule.yml`` beside it: a directory too many, most likely.
     """
 
-    reader: ZipReader
-    members: dict[str, ZipMember]
-    only_top: str | None
+    __slots__ = ("members", "only_top", "reader")
+
+    def __init__(
+        self, root: str, found: Survey, reader: ZipReader, members: dict[str, ZipMember], only_top: str | None
+    ) -> None:
+        super().__init__(root, found)
+        self.reader = reader
+        self.members = members
+        self.only_top = only_top
 
     def opened(self, path: str) -> AbstractContextManager[Opened]:
         """The file ``path``; see :meth:`Tree.opened`. What is deflated in the ZIP is given as ``Deflated``."""
@@ -80,9 +85,7 @@ def scan_zip(path: str, strip_components: int = 0) -> tuple[ZipTree, list[Proble
         raise
     found = walk.found
     only_top = _only_top(members)
-    what = (found.files, found.links, found.empty, found.size, found.manifest_there)
-    tree = ZipTree(path, *what, found.rules.has_venv, found.rules.ignored, reader, members, only_top)
-    return tree, problems + found.all_problems()
+    return ZipTree(path, found, reader, members, only_top), problems + found.all_problems()
 
 
 def _stripped(reader: ZipReader, count: int) -> tuple[dict[str, ZipMember], list[Problem]]:

@@ -99,7 +99,7 @@ def struck(app: Path, out: Path, module: str, function: str, *, before: str = "0
 
 def test_a_signal_while_the_new_file_is_made_leaves_nothing(app: Path, out: Path) -> None:
     before = snapshot(out)
-    assert struck(app, out, "tempfile", "mkstemp", after=KILL) == (128 + signal.SIGTERM, STOPPED)
+    assert struck(app, out, "capsule_builder.output", "_made", after=KILL) == (128 + signal.SIGTERM, STOPPED)
     assert snapshot(out) == before
 
 
