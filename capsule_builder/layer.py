@@ -65,8 +65,8 @@ def write_layer(
     jobs: int = 1,
     progress: Progress | None = None,
     verified: Iterable[str] = (),
-) -> str:
-    """Writes a layer from entries in path order, as a stream; gives its digest (64 hex digits).
+) -> None:
+    """Writes a layer from entries in path order, as a stream.
 
     ``verified`` are the SHA-256, in hex, of requirements files that the whole environment satisfies.
 
@@ -76,8 +76,27 @@ def write_layer(
         CapsuleError: an entry's path or target is refused, or its content cannot be read or is not what was pledged.
         OSError: the files cannot be written.
     """
-    writing = _Writing(files, progress)
     files.contents.write(contents.LISTING_HEADER)
+    named = write_entries(entries, files, level=level, jobs=jobs, progress=progress)
+    write_remarks(files, named, verified)
+
+
+def write_remarks(files: LayerFiles, named: Iterable[str], verified: Iterable[str]) -> None:
+    """Writes what a layer's index has for the assembly alone, behind all else."""
+    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
+    files.index.writelines(b"%s\t%s\n" % (VERIFIED, sha256.encode()) for sha256 in verified)
+
+
+def write_entries(
+    entries: Iterable[Entry], files: LayerFiles, *, level: int, jobs: int, progress: Progress | None
+) -> list[str]:
+    """Writes entries in path order, which begin a member and end one; gives those that a pattern alone names.
+
+    Raises:
+        CapsuleError: as :func:`write_layer` does.
+        OSError: the files cannot be written.
+    """
+    writing = _Writing(files, progress)
     last = ""
     with MemberWriter(writing.member, level=level, jobs=jobs) as writer:
         for entry in entries:
@@ -89,9 +108,7 @@ def write_layer(
                 write_entry(writer, entry)
     if writing.broken:
         raise CapsuleError(writing.broken)
-    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in writing.named)
-    files.index.writelines(b"%s\t%s\n" % (VERIFIED, sha256.encode()) for sha256 in verified)
-    return writing.digest.hexdigest()
+    return writing.named
 
 
 @dataclass(slots=True)
@@ -108,7 +125,6 @@ class _Writing:
     """Takes the members of a layer in order, with the notes of what ends in them."""
 
     def __init__(self, files: LayerFiles, progress: Progress | None) -> None:
-        self.digest = hashlib.sha256(contents.LISTING_HEADER)
         self.named: list[str] = []
         self.broken: list[Problem] = []
         self._files = files
@@ -129,9 +145,7 @@ class _Writing:
         if parent := self._nesting.parent(entry):
             what = f"{contents.NOUN[parent[0].kind]} and a directory: {parent[0].path} (with {entry.path})"
             raise refusal("path-nesting", f"Path is both {what}", "Leave one of the two out.")
-        line = entry.line()
-        self.digest.update(line)
-        self._files.contents.write(line)
+        self._files.contents.write(entry.line())
         if note.named:
             self.named.append(entry.path)
         if note.pledged and note.pledged.sha256 != entry.detail:

@@ -6,18 +6,18 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from capsule_builder.archive.processes import POSSIBLE, Processes
+from capsule_builder.archive.processes import POSSIBLE, Processes, Telling
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.layers import write_through
 from capsule_builder.cache.memory import Memory
 from capsule_builder.cache.whole import keep_whole, recall_whole, whole_key
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import LayerFiles, LayerInput, Progress, write_layer
+from capsule_builder.parts import is_worth_it, write_in_parts
 from capsule_builder.sources.directory import DirectoryTree
-from capsule_builder.sources.tree import Tree
+from capsule_builder.sources.tree import Entries, Tree
 
 _WORTH_PROCESSES = 8 << 20  # bytes in wheels from which on it pays to make processes for them
-_TOLD_AT_ONCE = 1 << 20  # bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +83,10 @@ def _recalled(work: Work, memory: Memory, level: int, progress: Progress | None)
 def _write(work: Work, through: Memory | None, level: int, jobs: int, progress: Progress | None) -> None:
     layer, files = work.layer, work.files
     if not through or work.key or layer.is_wheel:
-        write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
+        if isinstance(layer.entries, Entries) and is_worth_it(layer.entries, jobs):
+            write_in_parts(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
+        else:
+            write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
         return
     work.spread = write_through(
         layer.entries,
@@ -104,17 +107,10 @@ def _sharing(works: Sequence[Work], level: int, jobs: int, progress: Progress | 
 
     def write(number: int) -> None:
         layer, files = works[number].layer, works[number].files
-        read = 0
-
-        def note(size: int) -> None:
-            nonlocal read
-            read += size
-            if read >= _TOLD_AT_ONCE:
-                processes.tell(read)
-                read = 0
-
-        told = note if progress else None
-        write_layer(layer.entries, files, level=level, jobs=0, progress=told, verified=layer.verified)
+        telling = Telling(processes.tell) if progress else None
+        write_layer(layer.entries, files, level=level, jobs=0, progress=telling, verified=layer.verified)
+        if telling:
+            telling.finish()
         for file in (files.fragment, files.contents, files.index):
             file.flush()
 

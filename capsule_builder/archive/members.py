@@ -20,12 +20,12 @@ from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE, gzip_member, trailer
 from capsule_builder.archive.sizes import BLOCK_SIZE as BLOCK_SIZE
 from capsule_builder.archive.sizes import PACK_SIZE as PACK_SIZE
+from capsule_builder.archive.sizes import is_border
 from capsule_builder.archive.threads import Pending, Threads
 
 COPY_SIZE = 1 << 11
 """From this many bytes on, a stream that was deflated elsewhere becomes a member as it is."""
 
-_BORDER_MASK = 0xF
 _JOB = 1 << 18  # bytes from which on work is worth a thread's waking
 _IN_FLIGHT = 48 << 20  # bytes between the reader and the writer: bounds memory whatever the thread count
 
@@ -129,7 +129,7 @@ class MemberWriter:
         block.begun.append((len(block.plain), size, path))
         block.plain += data
         block.notes.append(note)
-        if len(block.plain) >= PACK_SIZE and not zlib.crc32(path.encode()) & _BORDER_MASK:
+        if len(block.plain) >= PACK_SIZE and is_border(path):
             self.flush()
 
     def copy(self, stream: Iterable[bytes], size: int, plain_size: int, crc32: int) -> None:
@@ -147,7 +147,7 @@ class MemberWriter:
         """
         self._block.notes.append(note)
         full = len(self._block.plain) >= PACK_SIZE
-        if self._large or (full and not zlib.crc32(self._path.encode()) & _BORDER_MASK):
+        if self._large or (full and is_border(self._path)):
             self.flush()
 
     def flush(self) -> None:

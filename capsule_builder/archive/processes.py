@@ -29,6 +29,7 @@ POSSIBLE = sys.platform == "linux"
 _DEPTH = 2  # tasks that a copy has before it: the one that it does, and the next
 _LENGTH = struct.Struct("<Q")
 _READ = 1 << 20
+_TOLD_AT_ONCE = 1 << 20
 _GIVEN, _RAISED, _TOLD = range(3)
 
 
@@ -218,6 +219,25 @@ class Processes(Generic[Task, Result]):
             for copy in self._copies:
                 os.waitpid(copy.pid, 0)
             self._copies = []
+
+
+class Telling:
+    """Tells of progress, of a MiB at a time."""
+
+    def __init__(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
+        self._untold = 0
+
+    def __call__(self, size: int) -> None:
+        """Tells that so many more bytes were read."""
+        self._untold += size
+        if self._untold >= _TOLD_AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Tells what is left."""
+        self._tell(self._untold)
+        self._untold = 0
 
 
 def _send(fd: int, kind: int, value: object) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from capsule_builder.archive import tar
-from capsule_builder.archive.sizes import BLOCK_SIZE, PACK_SIZE
+from capsule_builder.archive.sizes import BLOCK_SIZE, PACK_SIZE, is_border
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.record import Group
 from capsule_builder.cache.store import Lost, NewBlob, Store
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 Deflate = Callable[[bytes | bytearray], Callable[[], bytes]]
 """Begins to make a member; gives what waits for it."""
-
-_BORDER_MASK = 0xF
 
 
 class Item(NamedTuple):
@@ -98,7 +95,7 @@ class LayerWriter:
             self.end_group()
         self._items.append(item)
         self._length += length
-        if self._length >= PACK_SIZE and not zlib.crc32(item.line.path.encode()) & _BORDER_MASK:
+        if self._length >= PACK_SIZE and is_border(item.line.path):
             self.end_group()
 
     def end_group(self) -> None:

@@ -21,7 +21,7 @@ from capsule_builder.cache.store import Store
 from capsule_builder.contents import Listed
 from capsule_builder.entries import Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.layer import NAMED, VERIFIED, LayerFiles, Progress, broken_pledge, check_entry
+from capsule_builder.layer import LayerFiles, Progress, broken_pledge, check_entry, write_remarks
 from capsule_builder.sources.directory import KnownFile
 from capsule_builder.sources.files import OpenFile
 
@@ -83,8 +83,7 @@ def write_through(
         writer.drain(0)
     if broken:
         raise CapsuleError(broken)
-    files.index.writelines(b"%s\t%s\n" % (NAMED, path.encode()) for path in named)
-    files.index.writelines(b"%s\t%s\n" % (VERIFIED, sha256.encode()) for sha256 in verified)
+    write_remarks(files, named, verified)
     return writer.fragment
 
 

@@ -42,14 +42,16 @@ class DirectoryTree(Tree):
 
     ``states`` has a line for each file, as ``watch`` makes it, in no order; None when nobody watches. Files that are
     ``known`` are not opened until they are read; ``learned`` is for whoever reads one, as :class:`OpenFile` says.
+    ``sizes`` are those of ``files`` at the time of the walk, in bytes.
     """
 
-    __slots__ = ("_top", "known", "learned", "states", "watch")
+    __slots__ = ("_top", "known", "learned", "sizes", "states", "watch")
 
     def __init__(self, root: str, found: Survey, watch: Watch | None, states: list[str]) -> None:
         super().__init__(root, found)
         self.watch = watch
         self.states = states
+        self.sizes = found.sizes
         self.known: dict[str, KnownFile] = {}
         self.learned: dict[str, tuple[str, bool, bool]] = {}
         self._top: list[int] = []

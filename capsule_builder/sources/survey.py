@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Collection
 
 from capsule_builder.errors import Problem
@@ -16,6 +17,7 @@ _SHORT, _SHORT_NAME = 1024, 64  # characters: no path of these is too long, what
 class Survey:
     """Filled by the walk over a directory or a ZIP; ``files`` and the like are those of a ``Tree``.
 
+    ``sizes`` are those of the files of a directory, in bytes.
     ``without`` are directories to leave out whatever the rules say; each ends in ``/``.
     """
 
@@ -25,6 +27,7 @@ class Survey:
         self.links: dict[str, str] = {}
         self.empty: list[str] = []
         self.size = 0
+        self.sizes = array("Q")
         self.manifest_there = False
         self.rules = TreeRules()
         self.problems: list[Problem] = []
@@ -64,7 +67,9 @@ class Survey:
     def add_files(self, regular: Collection[tuple[str, os.stat_result]]) -> None:
         """Takes in regular files, each with its status."""
         self.files += [path for path, _ in regular]
-        self.size += sum([status.st_size for _, status in regular])
+        sizes = [status.st_size for _, status in regular]
+        self.sizes.extend(sizes)
+        self.size += sum(sizes)
 
     def all_problems(self) -> list[Problem]:
         """What was found, with what is wrong with the links, in the order of the messages."""

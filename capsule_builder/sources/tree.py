@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,15 @@ from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MANIFEST_NAME, shown
 
 if TYPE_CHECKING:
+    from capsule_builder.contents import Kind
     from capsule_builder.entries import Entry, Opened
     from capsule_builder.patterns import Patterns
     from capsule_builder.sources.survey import Survey
 
 _MAX_SHOWN = 10
+
+Dropped = tuple[str, bool]
+"""The path of a file whose executable bit its content does not bear out, and whether it is an ELF file."""
 
 
 class Tree(abc.ABC):
@@ -71,41 +75,16 @@ class Tree(abc.ABC):
         warnings: list[Problem],
         *,
         leave_out: Callable[[str], bool] = lambda _: False,
-    ) -> Iterator[Entry]:
+    ) -> Entries:
         """The entries in path order, with ``manifest`` as ``capsule.yml``, without those that ``leave_out`` names.
 
-        Files are opened and read one at a time, as the entries are asked for. Adds to ``warnings`` what the reader
-        should know of executable bits.
-
-        Raises:
-            CapsuleError: files vanished, changed or cannot be read.
+        When all have been gone through, ``warnings`` gets what the reader should know of executable bits.
         """
-        from capsule_builder.entries import Bytes, Directory, File, Symlink
-
-        links, empty = self.links, frozenset(self.empty)
-        bits = _Bits()
         paths = sorted({MANIFEST_NAME, *(path for path in self.paths() if not leave_out(path))})
-        for position, path in enumerate(paths):
-            if path == MANIFEST_NAME:
-                yield File(path, executables.match(path), Bytes(manifest))
-            elif path in links:
-                yield Symlink(path, links[path])
-            elif path in empty:
-                yield Directory(path)
-            else:
-                try:
-                    opened = self.opened(path)
-                except CapsuleError as error:
-                    rest = [path for path in paths[position + 1 :] if path not in links and path not in empty]
-                    raise CapsuleError([*error.problems, *self._unopenable(rest)]) from error
-                with opened as file:
-                    executable = file.program or executables.match(path)
-                    if file.executable_bit and not executable:
-                        bits.dropped(path, file)
-                    yield File(path, executable, file)
-        warnings += bits.warnings()
+        return Entries(self, paths, manifest, executables, warnings)
 
-    def _unopenable(self, paths: list[str]) -> Iterator[Problem]:
+    def unopenable(self, paths: Iterable[str]) -> Iterator[Problem]:
+        """What is wrong with those of the files ``paths`` that cannot be opened."""
         for path in paths:
             if path == MANIFEST_NAME:
                 continue
@@ -116,42 +95,96 @@ class Tree(abc.ABC):
                 yield from error.problems
 
 
-class _Bits:
-    """The executable bits that the content does not bear out."""
+class Entries:
+    """The entries of a tree, each with its place among ``paths``: all of them, or some at a time.
 
-    def __init__(self) -> None:
-        self._files: list[str] = []
-        self._libraries: list[str] = []
+    Files are opened and read one at a time, as the entries are asked for.
+    """
 
-    def dropped(self, path: str, file: Opened) -> None:
-        (self._libraries if file.elf else self._files).append(path)
+    def __init__(
+        self, tree: Tree, paths: list[str], manifest: bytes, executables: Patterns, warnings: list[Problem]
+    ) -> None:
+        self.tree = tree
+        self.paths = paths
+        self.manifest = manifest
+        self._executables = executables
+        self._warnings = warnings
+        self._empty = frozenset(tree.empty)
 
-    def warnings(self) -> Iterator[Problem]:
-        if self._files:
-            yield self._of_files()
-        if self._libraries:
-            yield self._of_libraries()
+    def __iter__(self) -> Iterator[Entry]:
+        """All of them.
 
-    def _of_files(self) -> Problem:
-        paths = self._files
-        named = ", ".join(shown(path) for path in paths[:_MAX_SHOWN])
-        more = f" and {len(paths) - _MAX_SHOWN} more" if len(paths) > _MAX_SHOWN else ""
-        lines = "".join(f"\n    - {_pattern(path)}" for path in paths[:_MAX_SHOWN])
-        return Problem(
-            "executable-dropped",
-            f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}",
-            f"If they are to be executable, add to the manifest:\n  executables:{lines}",
-        )
+        Raises:
+            CapsuleError: files vanished, changed or cannot be read.
+        """
+        dropped: list[Dropped] = []
+        yield from self.some(0, len(self.paths), dropped)
+        self.warn(dropped)
 
-    def _of_libraries(self) -> Problem:
-        """Every wheel has shared libraries: one line, however many there are."""
-        paths = self._libraries
-        named = shown(paths[0]) if len(paths) == 1 else f"{len(paths)} shared libraries ({shown(paths[0])} …)"
-        return Problem(
-            "executable-dropped",
-            f"Executable bit dropped, for a shared library needs none: {named}",
-            'If it is to be kept, add to the manifest:\n  executables:\n    - "*.so"\n    - "*.so.*"',
-        )
+    def kind(self, path: str) -> Kind:
+        """What lies at ``path``; of a file, it is yet to be seen whether it is executable."""
+        return "symlink" if path in self.tree.links else "dir" if path in self._empty else "file"
+
+    def some(self, start: int, end: int, dropped: list[Dropped]) -> Iterator[Entry]:
+        """Those from place ``start`` to before ``end``; ``dropped`` gets the files whose executable bit is dropped.
+
+        Raises:
+            CapsuleError: files vanished, changed or cannot be read.
+        """
+        from capsule_builder.entries import Bytes, Directory, File, Symlink
+
+        tree, links, empty, executables = self.tree, self.tree.links, self._empty, self._executables
+        for place in range(start, end):
+            path = self.paths[place]
+            if path == MANIFEST_NAME:
+                yield File(path, executables.match(path), Bytes(self.manifest))
+            elif path in links:
+                yield Symlink(path, links[path])
+            elif path in empty:
+                yield Directory(path)
+            else:
+                try:
+                    opened = tree.opened(path)
+                except CapsuleError as error:
+                    rest = [path for path in self.paths[place + 1 : end] if path not in links and path not in empty]
+                    raise CapsuleError([*error.problems, *tree.unopenable(rest)]) from error
+                with opened as file:
+                    executable = file.program or executables.match(path)
+                    if file.executable_bit and not executable:
+                        dropped.append((path, file.elf))
+                    yield File(path, executable, file)
+
+    def warn(self, dropped: Iterable[Dropped]) -> None:
+        """Warns of these, in path order, when all entries have been gone through."""
+        found: tuple[list[str], list[str]] = [], []
+        for path, is_library in dropped:
+            found[is_library].append(path)
+        files, libraries = found
+        if files:
+            self._warnings.append(_of_files(files))
+        if libraries:
+            self._warnings.append(_of_libraries(libraries))
+
+
+def _of_files(paths: list[str]) -> Problem:
+    named = ", ".join(shown(path) for path in paths[:_MAX_SHOWN])
+    more = f" and {len(paths) - _MAX_SHOWN} more" if len(paths) > _MAX_SHOWN else ""
+    lines = "".join(f"\n    - {_pattern(path)}" for path in paths[:_MAX_SHOWN])
+    return Problem(
+        "executable-dropped",
+        f"Executable bit dropped, for the content is neither a script nor a program: {named}{more}",
+        f"If they are to be executable, add to the manifest:\n  executables:{lines}",
+    )
+
+
+def _of_libraries(paths: list[str]) -> Problem:
+    """Every wheel has shared libraries: one line, however many there are."""
+    named = shown(paths[0]) if len(paths) == 1 else f"{len(paths)} shared libraries ({shown(paths[0])} …)"
+    return Problem(
+        "executable-dropped",
+        f"Executable bit dropped, for a shared library needs none: {named}",
+        'If it is to be kept, add to the manifest:\n  executables:\n    - "*.so"\n    - "*.so.*"',
+    )
 
 
 def _pattern(path: str) -> str:
