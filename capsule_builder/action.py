@@ -96,9 +96,13 @@ def _write_layer(arguments: Arguments, entries: Iterable[Entry], verified: Itera
             entries,
             LayerFiles(fragment, contents, index),
             level=int(arguments.one("--level")),
-            jobs=min(default_jobs(), _MAX_JOBS),
+            jobs=_jobs(),
             verified=verified,
         )
+
+
+def _jobs() -> int:
+    return min(default_jobs(), _MAX_JOBS)
 
 
 def _python(arguments: Arguments) -> None:
@@ -196,7 +200,14 @@ def _assemble(arguments: Arguments) -> None:
         archive = stack.enter_context(open(arguments.one("--archive"), "wb"))
         index = stack.enter_context(tempfile.TemporaryFile())
         document = capsule.write_archive(
-            archive, index, merged, layers, manifest, level=int(arguments.one("--level")), build=_facts(arguments)
+            archive,
+            index,
+            merged,
+            layers,
+            manifest,
+            level=int(arguments.one("--level")),
+            jobs=_jobs(),
+            build=_facts(arguments),
         )
     _write(arguments.one("--id"), f"{merged.id}\n".encode())
     _write(arguments.one("--metadata"), document)

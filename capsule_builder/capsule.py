@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from capsule_builder.manifest import Manifest
 
 _COPY_SIZE = 1 << 20
-_STAR = ord("*")
+_STAR, _HASH = b"*#"
 _PATH = 66  # where the path begins in the line of a file
 _SPECIAL_IN_VENV = (b"# symlink\tvenv/", b"# dir\tvenv/")
 _SMALLER = "Make several capsules of it, or leave something out."
@@ -100,23 +100,31 @@ def merge(
     if crowded := _write_listing(layers, listing):
         _write_listing(layers, listing, left_out=crowded)
 
-    digest, files, names, last = hashlib.sha256(), 0, 0, ""
+    digest, files, names, last, beside = hashlib.sha256(), 0, 0, b"", b""
     unmarked: set[str] = set()
     links: dict[str, str] = {}
     executables = Patterns(manifest.executables)
     listing.seek(0)
     digest.update(listing.readline())
-    for line in listing:
-        digest.update(line)
-        entry = _written(line)
-        names += 1 + contents.new_directories(entry.path, last)
-        last = entry.path
-        if entry.kind == "symlink":
-            links[entry.path] = entry.detail
-        elif entry.kind != "dir":
-            files += 1
-            if entry.kind == "file" and executables.match(entry.path):
-                unmarked.add(entry.path)
+    while lines := listing.readlines(_COPY_SIZE):
+        digest.update(b"".join(lines))
+        names += len(lines)
+        for line in lines:
+            if line[0] == _HASH:
+                entry = _written(line)
+                path = entry.path.encode()
+                if entry.kind == "symlink":
+                    links[entry.path] = entry.detail
+            else:
+                path = line[_PATH:-1]
+                files += 1
+                if executables and line[_PATH - 1] != _STAR and executables.match(path.decode()):
+                    unmarked.add(path.decode())
+            above = path.rpartition(b"/")[0]
+            if above != beside:
+                names += contents.new_directories(path.decode(), last.decode())
+                beside = above
+            last = path
     if listing.tell() > MAX_LISTING:
         problems.append(Problem("limit-listing", f"Listing is longer than {MAX_LISTING >> 20} MiB", _SMALLER))
     if names > MAX_ENTRIES:
@@ -165,6 +173,7 @@ def write_archive(
     manifest: Manifest,
     *,
     level: int = DEFAULT_LEVEL,
+    jobs: int = 1,
     build: BuildFacts = metadata.UNSTAMPED,
     digest: hashlib._Hash | None = None,
 ) -> bytes:
@@ -178,8 +187,10 @@ def write_archive(
         OSError: the archive cannot be written.
     """
     index.write(b"# capsule-index v1\n")
-    facts = [_index_layer(layer, index) for layer in layers]
-    if problems := _index_problems(index):
+    counted = [_index_layer(layer, index) for layer in layers]
+    facts = [facts for facts, _, _ in counted]
+    members, entries = sum(members for _, members, _ in counted), sum(entries for _, _, entries in counted)
+    if problems := _index_problems(index.tell(), members, entries):
         raise CapsuleError(problems)
     document = metadata.encode(
         capsule_id=merged.id,
@@ -199,38 +210,36 @@ def write_archive(
             if digest:
                 digest.update(piece)
 
-    write_head(put, Bytes(document), stored(merged.listing), stored(index), level=level)
+    write_head(put, Bytes(document), stored(merged.listing), stored(index), level=level, jobs=jobs)
     for layer in layers:
         copy_fragment(layer.fragment, out, digest)
     put(Member([TAIL], len(TAIL), 0))
     return document
 
 
-def _index_layer(layer: Layer, index: BinaryIO) -> LayerFacts:
-    """Appends a layer's part to the index and sums it up."""
+def _index_layer(layer: Layer, index: BinaryIO) -> tuple[LayerFacts, int, int]:
+    """Appends a layer's part to the index and sums it up; gives the numbers of its members and entries too."""
     digest, files = _digest_and_files(layer.files.contents)
     compressed_size = fragment_size(layer.fragment)
     index.write(f"# layer\t{layer.name}\t{digest}\t{compressed_size}\n".encode())
     layer.files.index.seek(0)
-    total_size = 0
-    for line in layer.files.index:
-        if line.startswith((NAMED, VERIFIED)):
-            continue
-        index.write(line)
-        if not line.startswith(b"#"):
-            total_size += int(line.split(b"\t", 2)[1])
-    return LayerFacts(layer.name, digest, files, total_size, compressed_size)
+    total_size = members = entries = 0
+    while lines := layer.files.index.readlines(_COPY_SIZE):
+        marks = [line for line in lines if line[0] == _HASH]
+        if any(line.startswith((NAMED, VERIFIED)) for line in marks):
+            lines = [line for line in lines if not line.startswith((NAMED, VERIFIED))]
+        index.writelines(lines)
+        sizes = [int(line.split(b"\t", 2)[1]) for line in lines if line[0] != _HASH]
+        total_size += sum(sizes)
+        entries += len(sizes)
+        members += len(lines) - len(sizes)
+    return LayerFacts(layer.name, digest, files, total_size, compressed_size), members, entries
 
 
-def _index_problems(index: BinaryIO) -> list[Problem]:
+def _index_problems(size: int, members: int, entries: int) -> list[Problem]:
     """What of the finished index no reader would take."""
-    if index.tell() > MAX_INDEX:
+    if size > MAX_INDEX:
         return [Problem("limit-index", f"Index is longer than {MAX_INDEX >> 20} MiB", _SMALLER)]
-    members = entries = 0
-    index.seek(0)
-    for line in index:
-        members += line.startswith(b"# member\t")
-        entries += not line.startswith(b"#")
     problems = []
     if members > MAX_MEMBERS:
         problems.append(Problem("limit-members", f"More than {MAX_MEMBERS:,} members: {members:,}", _SMALLER))

@@ -29,6 +29,7 @@ class Made:
     layers: list[capsule.Layer]
     index: BinaryIO
     level: int
+    jobs: int
     document: list[bytes] = field(default_factory=list)
 
     @property
@@ -69,7 +70,7 @@ class Made:
         """
         level, manifest = self.level, self.inputs.manifest
         document = capsule.write_archive(
-            out, self.index, self.merged, self.layers, manifest, level=level, build=build, digest=digest
+            out, self.index, self.merged, self.layers, manifest, level=level, jobs=self.jobs, build=build, digest=digest
         )
         self.document.append(document)
 
@@ -103,4 +104,4 @@ def make(
         raise CapsuleError(dict.fromkeys(problems))
     layers = [capsule.Layer(work.layer.name, work.layer.owner, work.files, work.spread) for work in works]
     merged = capsule.merge(layers, inputs.manifest, temporary(), verify_requirements=verify)
-    return Made(inputs, merged, layers, temporary(), level)
+    return Made(inputs, merged, layers, temporary(), level, jobs)
