@@ -164,7 +164,7 @@ def _build(
             from capsule_builder.inputs import read_inputs
             from capsule_builder.make import make
 
-            inputs = read_inputs(found, options, stack)
+            inputs = read_inputs(found, options, stack, jobs=jobs)
             check_places(inputs.manifest.name)
             told = stack.enter_context(progress(inputs.size)) if progress else None
             verify = options.wish.verify

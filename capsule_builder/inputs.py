@@ -69,7 +69,7 @@ class Inputs:
             yield from self.python.layers(executables)
 
 
-def read_inputs(found: Found, python: PythonOptions, stack: contextlib.ExitStack) -> Inputs:
+def read_inputs(found: Found, python: PythonOptions, stack: contextlib.ExitStack, *, jobs: int = 1) -> Inputs:
     """Everything that goes in; what is opened stays open for as long as ``stack`` does.
 
     Raises:
@@ -97,7 +97,7 @@ def read_inputs(found: Found, python: PythonOptions, stack: contextlib.ExitStack
         # Reading environments takes much longer to import than a small application takes to pack.
         from capsule_builder.python.ingredients import read_ingredients
 
-        ingredients, wrong = read_ingredients(tree, manifest, python, stack)
+        ingredients, wrong = read_ingredients(tree, manifest, python, stack, jobs=jobs)
         problems += wrong
     environment = ingredients.environment if ingredients else None
     if not environment and not problems and (python.interpreter or python.bytecode):

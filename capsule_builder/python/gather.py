@@ -50,7 +50,7 @@ class _Root:
     sha256: str
 
 
-def gather(tree: Tree, manifest: Manifest, wish: Wish, stack: contextlib.ExitStack) -> Gathered:
+def gather(tree: Tree, manifest: Manifest, wish: Wish, stack: contextlib.ExitStack, *, jobs: int = 1) -> Gathered:
     """The environment for ``tree``; wheels stay open for as long as ``stack`` does.
 
     Raises:
@@ -60,7 +60,7 @@ def gather(tree: Tree, manifest: Manifest, wish: Wish, stack: contextlib.ExitSta
     problems = [*_refused(tree, manifest, wish, bool(roots))]
     if problems:
         raise CapsuleError(problems)
-    environment = _environment(tree, manifest, wish, roots, stack)
+    environment = _environment(tree, manifest, wish, roots, stack, jobs)
     python = environment.layout.python if environment else manifest.python
     if not python:
         return Gathered()
@@ -119,7 +119,7 @@ def _refused(tree: Tree, manifest: Manifest, wish: Wish, required: bool) -> list
 
 
 def _environment(
-    tree: Tree, manifest: Manifest, wish: Wish, roots: list[_Root], stack: contextlib.ExitStack
+    tree: Tree, manifest: Manifest, wish: Wish, roots: list[_Root], stack: contextlib.ExitStack, jobs: int
 ) -> Environment | None:
     if wish.wheels:
         target = Target(manifest.python or "", wish.platform)
@@ -127,7 +127,7 @@ def _environment(
         # Reading every byte twice takes long: only where hashes are compared.
         files = [root.requirements for root in roots]
         compared = any(file.is_hashed or any(line.requirement.url for line in file.lines) for file in files)
-        return from_wheels(wish.wheels, requirements, target, stack, complete=wish.verify, hashed=compared)
+        return from_wheels(wish.wheels, requirements, target, stack, complete=wish.verify, hashed=compared, jobs=jobs)
     if wish.venv:
         plain = scan_plain(wish.venv, "virtual environment")
         return from_finished(plain, manifest.python, [os.path.abspath(wish.venv), os.path.realpath(wish.venv)])

@@ -86,7 +86,7 @@ class Ingredients:
 
 
 def read_ingredients(
-    tree: Tree, manifest: Manifest, python: PythonOptions, stack: contextlib.ExitStack
+    tree: Tree, manifest: Manifest, python: PythonOptions, stack: contextlib.ExitStack, *, jobs: int = 1
 ) -> tuple[Ingredients, list[Problem]]:
     """Everything that is Python, and all that is wrong with it; wheels stay open for as long as ``stack`` does."""
     problems: list[Problem] = []
@@ -95,7 +95,7 @@ def read_ingredients(
     compiler: Compiler | None = None
     bundled: str | None = None
     try:
-        gathered = gather(tree, manifest, python.wish, stack)
+        gathered = gather(tree, manifest, python.wish, stack, jobs=jobs)
     except CapsuleError as error:
         problems += error.problems
     environment = gathered.environment

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from dataclasses import replace
 from functools import partial
 
+from packaging.utils import canonicalize_name
+
 from capsule_builder import open_files
+from capsule_builder.archive.processes import Processes
 from capsule_builder.archive.zip import ZipReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
@@ -18,6 +22,7 @@ from capsule_builder.requirements import Distribution, Requirements, Target, sel
 from capsule_builder.sources.files import sha256_of, unreadable
 
 _MAX_SHOWN = 5
+_WORTH_A_PROCESS = 16 << 20  # bytes
 _ABSENT = {"wheel-missing", "wheel-sdist", "wheel-tags", "wheel-version"}
 _KINDS = (".whl", ".tar.gz", ".zip")
 
@@ -35,12 +40,13 @@ def from_wheels(
     *,
     complete: bool = True,
     hashed: bool = True,
+    jobs: int = 1,
 ) -> Environment:
     """The environment that the wheels in ``directory`` make; they stay open for as long as ``stack`` does.
 
     With ``requirements``, only what they ask for is taken; otherwise every wheel. Unless it is to be ``complete``, what
     is not there earns a warning. Unless they are to be ``hashed``, distributions have no SHA-256 when none of them
-    depends on an address, which may hold one.
+    depends on an address, which may hold one. With more than one job, they are hashed by another process.
 
     Raises:
         CapsuleError: a wheel is missing, damaged, or for another target; every reason, at once.
@@ -48,6 +54,8 @@ def from_wheels(
     house = _House(directory, Layout(target.python), stack)
     names = house.names()
     open_files.allow(len(names))
+    if hashed and jobs > 1:
+        house.hash_ahead(names, requirements)
     chosen = select(names, house.sha256, requirements, target, house.distribution)
     absent = [problem for problem in chosen.problems if problem.code in _ABSENT and not complete]
     problems = [problem for problem in chosen.problems if problem not in absent]
@@ -78,6 +86,8 @@ class _House:
         self._wheels: dict[str, Wheel] = {}
         self._distributions: dict[str, Distribution] = {}
         self._hashes: dict[str, str] = {}
+        self._hashing: Processes[str, str] | None = None
+        self._ahead: deque[str] = deque()
 
     def names(self) -> list[str]:
         try:
@@ -92,9 +102,30 @@ class _House:
             raise refusal("wheels-missing", message, "Fill it: pip download --only-binary :all: --dest DIR.")
         return found
 
+    def hash_ahead(self, names: list[str], requirements: Requirements | None) -> None:
+        """Has those hashed by a process of their own that are likely to be asked for, if that will take long."""
+        wanted = {line.name for line in requirements.lines} if requirements else set()
+        likely = [name for name in names if not wanted or canonicalize_name(name.partition("-")[0]) in wanted]
+        with contextlib.suppress(OSError):  # whoever asks for that one will hear of it
+            if sum(os.stat(os.path.join(self._directory, name)).st_size for name in likely) >= _WORTH_A_PROCESS:
+                self._hashing = self._stack.enter_context(Processes(1, self._hash))
+                for name in likely:
+                    self._hashing.submit(name)
+                self._ahead.extend(likely)
+
+    def _hash(self, name: str) -> str:
+        return sha256_of(os.path.join(self._directory, name), name)
+
     def sha256(self, name: str) -> str:
+        while name not in self._hashes and self._hashing and self._ahead:
+            first = self._ahead.popleft()
+            try:
+                self._hashes[first] = self._hashing.result()
+            except CapsuleError:
+                if first == name:
+                    raise
         if name not in self._hashes:
-            self._hashes[name] = sha256_of(os.path.join(self._directory, name), name)
+            self._hashes[name] = self._hash(name)
         return self._hashes[name]
 
     def wheel(self, name: str) -> Wheel:

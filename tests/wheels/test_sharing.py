@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from capsule_builder import writing
 from capsule_builder.build import PythonOptions, Source, build
 from capsule_builder.errors import CapsuleError
+from capsule_builder.python import wheelhouse
 from capsule_builder.python.gather import Wish
+from capsule_builder.python.wheelhouse import from_wheels
+from capsule_builder.requirements import Target, read_requirements
 from tests.capsbuild.command import write
 from tests.relocate.wheels import wheel
 
@@ -110,3 +114,36 @@ def test_a_process_that_is_killed_ends_the_build(app: Path, house: Path, monkeyp
         _built(app, house, 2)
     assert {problem.code for problem in refused.value.problems} == {"process-ended"}
     assert not list(app.parent.glob("*.gz*"))
+
+
+def test_wheels_are_hashed_ahead(house: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheelhouse, "_WORTH_A_PROCESS", 0)
+    (house / "package7-1.0-py3-none-any.whl").mkdir()  # cannot be hashed, which matters to nobody
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in house.glob("*.whl") if path.is_file()
+    }
+    lock = "".join(f"{name.split('-')[0]}==1.0 --hash=sha256:{sha256}\n" for name, sha256 in sorted(hashes.items())[:4])
+    found = []
+    for jobs in (1, 2):
+        with contextlib.ExitStack() as stack:
+            requirements = read_requirements("lock.txt", lambda _: lock.encode())
+            environment = from_wheels(str(house), requirements, Target("3.11"), stack, jobs=jobs)
+            found.append([(one.name, one.sha256) for one in environment.distributions])
+    assert found[0] == found[1] == [(f"package{n}", hashes[f"package{n}-1.0-py3-none-any.whl"]) for n in range(4)]
+    assert len(forks) == 1
+
+
+def test_one_that_cannot_be_hashed_ahead_is_refused(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheelhouse, "_WORTH_A_PROCESS", 0)
+    broken = house / "package3-1.0-py3-none-any.whl"
+    broken.unlink()
+    broken.mkdir()
+    lock = "".join(f"package{n}==1.0 --hash=sha256:{'0' * 64}\n" for n in range(3, 5))
+    refusals = []
+    for jobs in (1, 2):
+        with contextlib.ExitStack() as stack, pytest.raises(CapsuleError) as refused:
+            requirements = read_requirements("lock.txt", lambda _: lock.encode())
+            from_wheels(str(house), requirements, Target("3.11"), stack, jobs=jobs)
+        refusals.append(refused.value.problems)
+    assert refusals[0] == refusals[1]
+    assert refusals[0]
