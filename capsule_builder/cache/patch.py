@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,8 +19,8 @@ from capsule_builder.archive.threads import Threads
 from capsule_builder.cache.groups import Item, LayerWriter
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
+from capsule_builder.meanwhile import meanwhile
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME
-from capsule_builder.signals import undisturbed
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
 
 _MOST = 256
@@ -198,14 +197,8 @@ def _members(blocks: list[bytes], level: int, jobs: int) -> Iterator[bytes]:
         for number in todo:
             done[number] = gzip_member(blocks[number], level)
 
-    helpers = [threading.Thread(target=work) for _ in range(min(jobs, len(blocks)) - 1)]
-    try:
-        with undisturbed():
-            for helper in helpers:
-                helper.start()
-    except RuntimeError:  # the system has no more of them
-        helpers = [helper for helper in helpers if helper.ident]
+    others = [meanwhile(work) for _ in range(min(jobs, len(blocks)) - 1)]
     work()
-    for helper in helpers:
-        helper.join()
+    for wait in others:
+        wait()
     return (done[number] for number in range(len(blocks)))
