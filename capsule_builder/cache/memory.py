@@ -211,6 +211,7 @@ class Memory:
                 "sha256": sha256,
                 "document": _plain(made),
                 "maker": self.maker.hex(),
+                "members": [],
             }
             record = record._replace(result=result)
         self.store.save(self._name, record.pieces())
