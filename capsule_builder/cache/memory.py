@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from capsule_builder import __version__
 from capsule_builder.cache.fragment import CachedFragment
+from capsule_builder.cache.meanwhile import meanwhile
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import RECORD_BEGIN, Store
 from capsule_builder.errors import Problem
 from capsule_builder.fragments import copy_fragment
-from capsule_builder.meanwhile import meanwhile
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
 from capsule_builder.sources.files import sha256_of
 from capsule_builder.sources.states import Watch, is_reliable

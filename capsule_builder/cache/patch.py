@@ -17,9 +17,9 @@ from capsule_builder.archive.gzip_member import gzip_member
 from capsule_builder.archive.sizes import BLOCK_SIZE
 from capsule_builder.archive.threads import Threads
 from capsule_builder.cache.groups import Item, LayerWriter
+from capsule_builder.cache.meanwhile import meanwhile
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
-from capsule_builder.meanwhile import meanwhile
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
 
