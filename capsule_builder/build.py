@@ -147,6 +147,7 @@ def _build(
             with contextlib.suppress(OSError, CapsuleError):  # whoever looks at the source will say so
                 stamped = build != UNSTAMPED
                 memory = Memory(store, source, manifest_path, options, level, stamped=stamped, fresh=fresh)
+                stack.callback(memory.settle)
         found = find(source, manifest_path, options, stack, watch=memory.watch if memory else None)
         suffixes = [*([".minisig"] if sign else []), *(statement.suffix for statement in statements)]
 

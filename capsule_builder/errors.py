@@ -15,6 +15,10 @@ class Problem:
     # No dataclass, here or in what else a build imports in which nothing has changed: their module takes too long.
     __slots__ = ("code", "message", "remedy")
 
+    code: str
+    message: str
+    remedy: str
+
     def __init__(self, code: str, message: str, remedy: str = "") -> None:
         self.code = code
         self.message = message

@@ -6,13 +6,14 @@ import abc
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import hashlib
 
 _COPY_SIZE = 1 << 20
+_PIECE_SIZE = 1 << 19
 
 
 class Spread(abc.ABC):
@@ -24,8 +25,8 @@ class Spread(abc.ABC):
         """How many bytes the parts have in all."""
 
     @abc.abstractmethod
-    def parts(self) -> Iterator[tuple[BinaryIO, int, int]]:
-        """Each part: a file that is open until the next is asked for, where the part begins in it, and its size.
+    def parts(self) -> Iterator[tuple[int, int, int]]:
+        """Each part: a descriptor that is open until the next is asked for, where the part begins, and its size.
 
         Raises:
             OSError: one of them cannot be read (any more).
@@ -33,23 +34,22 @@ class Spread(abc.ABC):
 
 
 def copy_fragment(fragment: BinaryIO | Spread, out: BinaryIO, digest: hashlib._Hash | None) -> None:
-    """Appends the whole of a fragment to ``out``; within the kernel when nobody wants to see the bytes.
+    """Appends the whole of a fragment to ``out``; a file is copied by the kernel when nobody wants to see the bytes.
 
     Raises:
         OSError: it cannot be read or written.
     """
-    parts = fragment.parts() if isinstance(fragment, Spread) else [(fragment, 0, fragment_size(fragment))]
+    if isinstance(fragment, Spread):
+        _gather(fragment.parts(), out, digest)
+        return
+    size = fragment_size(fragment)
     out.flush()
     at = out.tell()
-    for file, start, size in parts:
-        done = 0 if digest else _copied(file, start, size, out, at)
-        at += done
-        if done < size:  # elsewhere it goes the plain way
-            out.seek(at)
-            _copy(file, start + done, size - done, out, digest)
-            out.flush()
-            at += size - done
-    out.seek(at)
+    done = 0 if digest else _copied(fragment, size, out, at)
+    out.seek(at + done)
+    if done < size:  # elsewhere it goes the plain way
+        _copy(fragment, done, size - done, out, digest)
+        out.flush()
 
 
 def fragment_size(fragment: BinaryIO | Spread) -> int:
@@ -57,12 +57,36 @@ def fragment_size(fragment: BinaryIO | Spread) -> int:
     return fragment.size if isinstance(fragment, Spread) else fragment.seek(0, os.SEEK_END)
 
 
-def _copied(source: BinaryIO, start: int, size: int, out: BinaryIO, at: int) -> int:
+def _gather(parts: Iterable[tuple[int, int, int]], out: BinaryIO, digest: hashlib._Hash | None) -> None:
+    """Appends parts, most of them small: writing large pieces is cheaper than having the kernel copy each of them."""
+    out.flush()
+    piece = memoryview(bytearray(_PIECE_SIZE))
+    filled = 0
+    for file, start, size in parts:
+        while size:
+            count = os.preadv(file, [piece[filled : filled + size]], start)
+            if not count:
+                raise _shorter()
+            start, size, filled = start + count, size - count, filled + count
+            if filled == _PIECE_SIZE:
+                _put(piece, out, digest)
+                filled = 0
+    _put(piece[:filled], out, digest)
+    out.flush()
+
+
+def _put(piece: memoryview, out: BinaryIO, digest: hashlib._Hash | None) -> None:
+    out.write(piece)
+    if digest:
+        digest.update(piece)
+
+
+def _copied(source: BinaryIO, size: int, out: BinaryIO, at: int) -> int:
     """How many of the bytes the kernel has copied to ``at``; the position in ``out`` is as it was."""
     done = 0
     with contextlib.suppress(AttributeError, OSError):
         while done < size and (
-            count := os.copy_file_range(source.fileno(), out.fileno(), size - done, start + done, at + done)
+            count := os.copy_file_range(source.fileno(), out.fileno(), size - done, done, at + done)
         ):
             done += count
     return done
@@ -73,8 +97,12 @@ def _copy(source: BinaryIO, start: int, size: int, out: BinaryIO, digest: hashli
     while size:
         chunk = source.read(min(size, _COPY_SIZE))
         if not chunk:
-            raise OSError(errno.EIO, "a fragment is shorter than it was")
+            raise _shorter()
         size -= len(chunk)
         out.write(chunk)
         if digest:
             digest.update(chunk)
+
+
+def _shorter() -> OSError:
+    return OSError(errno.EIO, "a fragment is shorter than it was")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ class CachedFragment(Spread):
         """How many bytes the groups have in all."""
         return sum(group.size for group in self.groups)
 
-    def parts(self) -> Iterator[tuple[BinaryIO, int, int]]:
+    def parts(self) -> Iterator[tuple[int, int, int]]:
         """See :class:`Spread`.
 
         Raises:
@@ -34,10 +35,13 @@ class CachedFragment(Spread):
         if self.spill:
             self.spill.flush()
         for group in self.groups:
-            if group.blob and (file := self.store.open(group.blob, self.store.boot)):
-                with file:
-                    yield file, 0, group.size
-            elif self.spill and not group.blob:
-                yield self.spill, group.start, group.size
+            if group.blob:
+                fd = self.store.open(group.blob, self.store.boot)
+                try:
+                    yield fd, 0, group.size
+                finally:
+                    os.close(fd)
+            elif self.spill:
+                yield self.spill.fileno(), group.start, group.size
             else:
                 raise Lost

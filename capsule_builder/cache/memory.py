@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from capsule_builder import __version__
 from capsule_builder.cache.fragment import CachedFragment
+from capsule_builder.cache.meanwhile import meanwhile
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import RECORD_BEGIN, Store
 from capsule_builder.errors import Problem
@@ -90,9 +91,20 @@ class Memory:
         self._name = hashlib.sha256(_installed() + about).hexdigest()
         self._zip = "" if self.watch else self._zip_digest(source.path, status)
         self._states = b""
-        self._record = None if fresh else _read(store.load(self._name))
-        if self._record and self._record.boot != store.boot:
-            self._record = self._seal_anew(self._record)
+        self._loaded = (lambda: None) if fresh else meanwhile(lambda: store.load(self._name))
+        self._saved: Callable[[], None] = lambda: None
+
+    @cached_property
+    def _record(self) -> Record | None:
+        """What the last build left."""
+        data = self._loaded()
+        record = Record.read(data) if data else None
+        return self._seal_anew(record) if record and record.boot != self.store.boot else record
+
+    def settle(self) -> None:
+        """Waits for what is done meanwhile; to be called before the store is closed, however the build ends."""
+        self._loaded()
+        self._saved()
 
     @property
     def zip(self) -> str | None:
@@ -142,7 +154,7 @@ class Memory:
         new = patched(record, self._states, tree, self.store, maker=maker, level=self.level, jobs=jobs)
         if not new:
             return None
-        self.store.save(self._name, new.pieces())
+        self._saved = meanwhile(lambda: self.store.save(self._name, new.pieces()))
         return _recalled(new, self.store)
 
     def known(self, tree: DirectoryTree) -> None:
@@ -200,6 +212,7 @@ class Memory:
                 "sha256": sha256,
                 "document": _plain(made),
                 "maker": self.maker.hex(),
+                "members": [],
             }
             record = record._replace(result=result)
         self.store.save(self._name, record.pieces())
@@ -231,10 +244,6 @@ class Memory:
 
 TAIL_SIZE = 28
 """Bytes that end every archive."""
-
-
-def _read(data: bytes | None) -> Record | None:
-    return Record.read(data) if data else None
 
 
 def _recalled(record: Record, store: Store) -> Recalled:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,10 +17,10 @@ from capsule_builder.archive.gzip_member import gzip_member
 from capsule_builder.archive.sizes import BLOCK_SIZE
 from capsule_builder.archive.threads import Threads
 from capsule_builder.cache.groups import Item, LayerWriter
+from capsule_builder.cache.meanwhile import meanwhile
 from capsule_builder.cache.record import DIGEST_SIZE, ELF, KNOWN, PROGRAM, Group, Record
 from capsule_builder.cache.store import Store
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME
-from capsule_builder.signals import undisturbed
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
 
 _MOST = 256
@@ -79,7 +78,10 @@ def patched(
     listing = b"".join(lines)
     result = {**record.result, "id": hashlib.sha256(listing).hexdigest(), "sha256": None}
     result["document"] = _document(record.result["document"], result["id"], grown, writer.fragment.size)
-    head = _head(result["document"], listing, groups, level, jobs)
+    blocks = _head(result["document"], listing, groups)
+    members = _members(blocks, _made(record, blocks), level, jobs)
+    result["members"] = [len(member) for member in members]
+    head = b"".join(members)
     return Record(result, store.boot, states, bytes(digests), listing, head, record.tail, groups)
 
 
@@ -177,8 +179,8 @@ def _document(document: dict[str, Any], capsule_id: str, grown: int, size: int) 
     return {**document, **about, "layers": [layer]}
 
 
-def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: int, jobs: int) -> bytes:
-    """What :func:`capsule_builder.head.write_head` makes: each file in members of its own, all but the last full."""
+def _head(document: dict[str, Any], listing: bytes, groups: list[Group]) -> list[bytes]:
+    """What the members of :func:`capsule_builder.head.write_head` hold: each file its own, all but the last full."""
     (layer,) = document["layers"]
     first = f"# capsule-index v1\n# layer\t{layer['name']}\t{layer['digest']}\t{layer['compressed_size']}\n"
     index = b"".join([first.encode(), *(group.lines for group in groups)])
@@ -186,26 +188,38 @@ def _head(document: dict[str, Any], listing: bytes, groups: list[Group], level: 
     for path, data in ((METADATA_NAME, metadata.dumped(document)), (CONTENTS_NAME, listing), (INDEX_NAME, index)):
         plain = b"".join((tar.header(path, "file", len(data)), data, tar.padding(len(data))))
         blocks += [plain[at : at + BLOCK_SIZE] for at in range(0, len(plain), BLOCK_SIZE)]
-    return b"".join(_members(blocks, level, jobs))
+    return blocks
 
 
-def _members(blocks: list[bytes], level: int, jobs: int) -> Iterator[bytes]:
-    """A member for each block, made on as many threads."""
-    done: dict[int, bytes] = {}
-    todo = iter(range(len(blocks)))
+def _made(record: Record, blocks: list[bytes]) -> dict[int, bytes | memoryview]:
+    """Those members of the head, by their numbers, that the archive before had too, if it is known where they lie."""
+    sizes = record.result["members"]
+    if not sizes:
+        return {}
+    found: dict[int, bytes | memoryview] = {}
+    before = _head(record.result["document"], bytes(record.listing), record.groups)
+    at = 0
+    for number, (block, other, size) in enumerate(zip(blocks, before, sizes, strict=False)):  # of an index more or less
+        if block == other:
+            found[number] = record.head[at : at + size]
+        at += size
+    return found
+
+
+def _members(
+    blocks: list[bytes], made: dict[int, bytes | memoryview], level: int, jobs: int
+) -> list[bytes | memoryview]:
+    """A member for each block; those that are not ``made`` are deflated on as many threads."""
+    done = dict(made)
+    left = [number for number in range(len(blocks)) if number not in made]
+    todo = iter(left)
 
     def work() -> None:
         for number in todo:
             done[number] = gzip_member(blocks[number], level)
 
-    helpers = [threading.Thread(target=work) for _ in range(min(jobs, len(blocks)) - 1)]
-    try:
-        with undisturbed():
-            for helper in helpers:
-                helper.start()
-    except RuntimeError:  # the system has no more of them
-        helpers = [helper for helper in helpers if helper.ident]
+    others = [meanwhile(work) for _ in range(min(jobs, len(left)) - 1)]
     work()
-    for helper in helpers:
-        helper.join()
-    return (done[number] for number in range(len(blocks)))
+    for wait in others:
+        wait()
+    return [done[number] for number in range(len(blocks))]

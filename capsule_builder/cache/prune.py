@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capsule_builder.cache.place import Unusable, locked, open_room
 from capsule_builder.cache.record import Record
@@ -24,8 +24,7 @@ _PATIENCE = 60.0  # seconds to wait for builds
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a cache holds: builds (records), parts of fragments (blobs), bytes, and when the oldest was of use.
 
     ``oldest`` is in seconds since 1970; None when there is nothing.
@@ -37,8 +36,7 @@ class Held:
     oldest: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(NamedTuple):
     """How many files were removed, and how many bytes; what is left; and how many of the removed were damaged."""
 
     files: int
@@ -47,12 +45,14 @@ class Pruned:
     damaged: int
 
 
-@dataclass(slots=True)
 class _File:
-    kind: str
-    name: str
-    size: int
-    used: float
+    __slots__ = ("kind", "name", "size", "used")
+
+    def __init__(self, kind: str, name: str, size: int, used: float) -> None:
+        self.kind = kind
+        self.name = name
+        self.size = size
+        self.used = used
 
 
 def held(directory: str) -> Held:

@@ -139,25 +139,26 @@ class Store:
         except OSError:
             return False
 
-    def open(self, blob: Blob, boot: str) -> BinaryIO | None:
-        """The file of a blob that was sealed in ``boot``, at its beginning; None when it is not there, or not sound."""
-        try:
-            fd = os.open(blob.key, _READ, dir_fd=self.blobs)
-        except OSError:
-            return None
-        if boot != self.boot or not boot or _seal(fd) != blob.seal:
-            os.close(fd)
-            found = self._sound(blob.key)
-            if not found or found[0].size != blob.size:
-                return None
-            return self.open(found[0], self.boot) if self.boot else self._unsealed(blob.key)
-        return os.fdopen(fd, "rb", buffering=0)
+    def open(self, blob: Blob, boot: str) -> int:
+        """A descriptor of a blob that was sealed in ``boot``.
 
-    def _unsealed(self, key: str) -> BinaryIO | None:
+        Raises:
+            Lost: it is not there, or not sound.
+        """
+        fd = self._descriptor(blob.key)
+        if boot and boot == self.boot and _seal(fd) == blob.seal:
+            return fd
+        os.close(fd)
+        found = self._sound(blob.key)
+        if not found or found[0].size != blob.size:
+            raise Lost
+        return self.open(found[0], self.boot) if self.boot else self._descriptor(blob.key)
+
+    def _descriptor(self, key: str) -> int:
         try:
-            return os.fdopen(os.open(key, _READ, dir_fd=self.blobs), "rb", buffering=0)
+            return os.open(key, _READ, dir_fd=self.blobs)
         except OSError:
-            return None
+            raise Lost from None
 
     def _sound(self, key: str) -> tuple[Blob, bytes] | None:
         """Reads all of a blob and compares its digest; one that is damaged is removed."""

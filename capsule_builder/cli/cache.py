@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 
 from capsule_builder.cache.place import Unusable, default_directory
@@ -47,12 +46,13 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise refusal("cache-nowhere", "There is no cache: HOME is not set", "Name one with --cache-dir.")
             if arguments.command == "info":
                 found = held(directory)
-                document = {"directory": directory, "max_size": DEFAULT_SIZE, **asdict(found)}
+                document = {"directory": directory, "max_size": DEFAULT_SIZE, **found._asdict()}
                 lines = list(_told(directory, found))
             else:
                 age = None if arguments.older_than is None else arguments.older_than * _DAY
                 pruned = prune(directory, size=arguments.max_size, age=age, verify=arguments.verify)
-                document = {"directory": directory, **(asdict(pruned) if pruned else {})}
+                told = {**pruned._asdict(), "left": pruned.left._asdict()} if pruned else {}
+                document = {"directory": directory, **told}
                 lines = list(_pruned(directory, pruned)) if pruned else []
         except Unusable as unusable:
             raise CapsuleError([unusable.problem]) from unusable

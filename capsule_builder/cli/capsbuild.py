@@ -69,9 +69,16 @@ _MODULES = {"report": "page"}  # of those that are not named like their command
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``capsbuild`` with ``argv`` (default: the process's); gives the exit status."""
-    if argv is None:
-        argv = sys.argv[1:]
-        gc.disable()  # the process ends with the command; looking for circles takes a tenth of the time, and finds few
+    if argv is not None:
+        return _main(argv)
+    gc.disable()  # the process ends with the command; looking for circles takes a tenth of the time, and finds few
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        gc.freeze()  # nor are they looked for at the end
+
+
+def _main(argv: Sequence[str]) -> int:
     if argv and argv[0] in _COMMANDS:
         module = importlib.import_module(f"capsule_builder.cli.{_MODULES.get(argv[0], argv[0])}")
         command: Callable[[Sequence[str]], int] = module.main

@@ -96,6 +96,10 @@ def scan(
     return DirectoryTree(root, walk.found, watch, walk.states), walk.found.all_problems()
 
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MANY = 256
+
+
 class _Walk:
     def __init__(self, root: str, without: Collection[str], watch: Watch | None) -> None:
         self.top = _open_top(root)
@@ -103,6 +107,7 @@ class _Walk:
         self.watch = watch
         self.states: list[str] = []
         self.found = Survey(without)
+        self._regular: list[tuple[str, os.stat_result]] = []  # files that have yet to be taken in
 
     def run(self) -> None:
         todo = [("", self.found.rules.top)]
@@ -112,6 +117,15 @@ class _Walk:
                 self._directory(base, rules, todo)
             except (CapsuleError, OSError) as error:
                 self._note(base.removesuffix("/") or self.root, error)
+            if len(self._regular) >= _MANY or not todo:
+                self._take_in()
+
+    def _take_in(self) -> None:
+        """Takes in many files at once: most directories have few."""
+        self.found.add_files(self._regular)
+        if self.watch:
+            self.states += self.watch.lines(self._regular)
+        self._regular.clear()
 
     def _note(self, path: str, error: CapsuleError | OSError) -> None:
         """Notes what the system will not let us see of ``path``; the walk goes on."""
@@ -123,9 +137,8 @@ class _Walk:
 
     def _directory(self, base: str, rules: IgnoreRules, todo: list[tuple[str, IgnoreRules]]) -> None:
         """Takes in one directory; adds its subdirectories to ``todo``, with the rules that hold there."""
-        found = self.found
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(raw(base) or b".", flags, dir_fd=self.top)
+        found, regular = self.found, self._regular
+        fd = os.open(raw(base) or b".", _DIRECTORY, dir_fd=self.top)
         try:
             with os.scandir(fd) as listing:
                 items = {item.name: item for item in listing} if _DECODES_UTF8 else {_name(i): i for i in listing}
@@ -135,7 +148,6 @@ class _Walk:
             if all_admitted and not base and MANIFEST_NAME in items:
                 del items[MANIFEST_NAME]
                 found.manifest_there = True
-            regular: list[tuple[str, os.stat_result]] = []
             for name, item in items.items():
                 path = base + name
                 try:
@@ -150,10 +162,6 @@ class _Walk:
                         self._other(fd, item, path)
                 except (CapsuleError, OSError) as error:
                     self._note(path, error)
-            if regular:
-                found.add_files(regular)
-                if self.watch:
-                    self.states += self.watch.lines(regular)
             if not items and base:
                 found.empty.append(base.removesuffix("/"))
         finally:

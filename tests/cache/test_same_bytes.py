@@ -174,6 +174,20 @@ def test_same_bytes_after_other_edits(bench: Bench, edit: Callable[[Path], objec
     assert bench.how == ["made", "recalled", "recalled"]
 
 
+def test_same_bytes_where_the_head_has_several_members(bench: Bench) -> None:
+    """Those that hold what has not changed are taken over: of the listing the first or the second."""
+    for number in range(6000):
+        place = bench.root / f"data/{'long' * 30}-{number:04}"
+        place.write_bytes(b"%d" % number)
+        os.utime(place, (1_500_000_000, 1_500_000_000))
+    bench.same()
+    for path in ("app/start.py", "tools/script", "app/start.py", "app/start.py", "tools/script"):
+        with open(bench.root / path, "ab") as file:
+            file.write(b"# more\n")
+        bench.same()
+    assert bench.how == ["made", *["recalled"] * 5]
+
+
 def test_a_bit_that_is_dropped_comes_and_goes(bench: Bench) -> None:
     path = bench.root / "data/050.txt"
     path.chmod(0o755)

@@ -1,0 +1,43 @@
+"""One piece of work on a thread of its own, while something else is done; lighter than a pool."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from capsule_builder.signals import undisturbed
+
+T = TypeVar("T")
+
+
+def meanwhile(work: Callable[[], T]) -> Callable[[], T]:
+    """Begins the work; gives what waits for it to end, and gives its result or raises what it raised.
+
+    Where the system has no more threads it is done when it is waited for.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # whoever waits is to have it
+            failed.append(error)
+
+    def wait() -> T:
+        if thread.ident is None:
+            run()
+        else:
+            thread.join()
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    thread = threading.Thread(target=run)
+    try:
+        with undisturbed():
+            thread.start()
+    except RuntimeError:
+        thread = threading.Thread(target=run)  # the other one is half started
+    return wait
