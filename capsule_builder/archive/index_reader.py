@@ -16,17 +16,24 @@ from capsule_builder.archive.limits import MAX_ENTRIES, MAX_MEMBERS
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import COPY_SIZE
 from capsule_builder.archive.tar import BLOCK, header
-from capsule_builder.contents import Listed, Nesting
+from capsule_builder.contents import Listed
 from capsule_builder.metadata import LayerFacts
 from capsule_builder.paths import forbidden, shown
 
-_FIRST_LINE = b"# capsule-index v1"
+_FIRST_LINE = b"# capsule-index v1\n"
 _NUMBER = rb"(0|[1-9][0-9]{0,17})"
 _LAYER = re.compile(rb"# layer\t([^\t\n]+)\t([0-9a-f]{64})\t" + _NUMBER)
 _MEMBER = re.compile(rb"# member\t" + _NUMBER + rb"\t" + _NUMBER)
 _ENTRY = re.compile(_NUMBER + rb"\t" + _NUMBER + rb"\t([^\t\n]+)")
+_MOST = re.compile(
+    rb"^(?:" + _MEMBER.pattern + rb"|" + _NUMBER + rb"\t" + _NUMBER + rb"\t([^\t\n]{1,4096}))\n", re.MULTILINE
+)
 _MAX_LINE = 4200
+_SLASH = ord("/")
 _PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
+_PLAIN_SIZE = 1 << 32  # bytes that a header has room for
+_LEAST = len(HEADER) + 2 + TRAILER_SIZE  # bytes of a member; of one that inflates to nothing:
+_LEAST_EMPTY = len(HEADER) + COPY_SIZE + TRAILER_SIZE
 
 
 @dataclass(slots=True)
@@ -97,9 +104,10 @@ class IndexLayer:
         self._plain_sizes.append(plain_size)
         self._begun.append(len(self._numbers))
 
-    def _add_entry(self, offset: int, size: int, number: int, path: str) -> None:
-        if number < 0:
-            self._unlisted[len(self._numbers)] = path
+    def _add_unlisted(self, path: str) -> None:
+        self._unlisted[len(self._numbers)] = path
+
+    def _add_entry(self, offset: int, size: int, number: int) -> None:
         self._numbers.append(number)
         self._offsets.append(offset)
         self._sizes.append(size)
@@ -110,16 +118,42 @@ class _Part:
 
     def __init__(self, layer: IndexLayer) -> None:
         self.layer = layer
-        self.digest = hashlib.sha256(contents.LISTING_HEADER)
-        self.nesting = Nesting()
         self.members = 0  # the lengths of its members
         self.begin = 0  # where in the tar of the layer the present member begins
         self.end = 0  # where it ends
         self.next = 0  # where in the tar the next entry must begin
         self.total = 0
         self.files = 0
-        self.last = ""
+        self.last = b""
         self.hint = 0  # the number in the listing that the next entry is likely to have
+        self.unlisted: list[bytes] = []  # what is above, as contents.Nesting has it, but only what is in no listing
+        self._digest = hashlib.sha256(contents.LISTING_HEADER)
+        self._lines = memoryview(b"")  # of the listing
+        self._start = self._end = 0  # lines of it that are not in the digest yet
+
+    def parent(self, name: bytes) -> bytes | None:
+        """The nearest entry above that is in no listing: no other has anything below it."""
+        while self.unlisted and not name.startswith(self.unlisted[-1]):
+            self.unlisted.pop()
+        return next((above for above in reversed(self.unlisted) if name[len(above)] == _SLASH), None)
+
+    def add_line(self, lines: memoryview, start: int, end: int) -> None:
+        """Adds a line of the listing to the digest of the layer; lines that stand together go in at once."""
+        if start != self._end:
+            self._digest.update(lines[self._start : self._end])
+            self._lines, self._start = lines, start
+        self._end = end
+
+    def add_unlisted(self, line: bytes) -> None:
+        """Adds a line that is not in the listing."""
+        self._digest.update(self._lines[self._start : self._end])
+        self._start = self._end = 0
+        self._digest.update(line)
+
+    def digest(self) -> str:
+        """The digest of the layer, in 64 hex digits."""
+        self.add_unlisted(b"")
+        return self._digest.hexdigest()
 
 
 class Index:
@@ -135,11 +169,14 @@ class Index:
         self._seen = bytearray(len(listing))
         self._part: _Part | None = None
         self._entries = self._members = 0
-        lines = _lines(data)
-        if next(lines, b"") != _FIRST_LINE:
+        first = True
+        for block in _blocks(data):
+            if first and not block.startswith(_FIRST_LINE):
+                break
+            self._block(block, len(_FIRST_LINE) if first else 0)
+            first = False
+        if first:
             raise damaged("index-header", "Its index does not begin with '# capsule-index v1'")
-        for line in lines:
-            self._line(line)
         self._close()
         missing = self._seen.find(0)
         if missing >= 0:
@@ -147,11 +184,38 @@ class Index:
 
     def text(self) -> Iterator[bytes]:
         """The index as it stands in the archive, in pieces."""
-        yield _FIRST_LINE + b"\n"
+        yield _FIRST_LINE
         for layer in self.layers:
             yield from layer.text()
 
+    def _block(self, block: bytes | bytearray, at: int) -> None:
+        """Takes whole lines, from ``at`` on."""
+        for match in _MOST.finditer(block, at):
+            start, end = match.span()
+            if start != at:
+                self._others(block, at, start)
+            at = end
+            part = self._part
+            member_size, plain_size, offset, size, name = match.groups()
+            if part is None:
+                self._line(block[start : end - 1])
+            elif name is None:
+                self._member(part, int(member_size), int(plain_size))
+            elif (number := part.hint) < len(self._seen) and self._listing.is_file(number, name):
+                self._file(part, int(offset), int(size), name, number)
+            else:
+                self._line(block[start : end - 1])
+        self._others(block, at, len(block))
+
+    def _others(self, block: bytes | bytearray, at: int, end: int) -> None:
+        """The lines from there to there, one by one."""
+        while at < end:
+            after = block.index(b"\n", at)
+            self._line(block[at:after])
+            at = after + 1
+
     def _line(self, line: bytes | bytearray) -> None:
+        """Any line, without its end."""
         part = self._part
         try:
             if len(line) > _MAX_LINE:
@@ -160,18 +224,12 @@ class Index:
                 offset, size, path = int(match[1]), int(match[2]), match[3].decode()
                 if part is None:
                     raise damaged("index-line", "Its index does not begin with a layer")
-                self._entries += 1
-                if self._entries > MAX_ENTRIES:
-                    raise beyond("limit-entries", "Its layers", MAX_ENTRIES, "entries together")
                 self._entry(part, offset, size, path)
                 return
             if match := _MEMBER.fullmatch(line):
                 if part is None:
                     raise damaged("index-line", "Its index does not begin with a layer")
-                self._members += 1
-                if self._members > MAX_MEMBERS:
-                    raise beyond("limit-members", "Its layers", MAX_MEMBERS, "members together")
-                _add_member(part, int(match[1]), int(match[2]))
+                self._member(part, int(match[1]), int(match[2]))
                 return
             if match := _LAYER.fullmatch(line):
                 name = match[1].decode()
@@ -183,7 +241,44 @@ class Index:
             pass
         raise damaged("index-line", f"A line of its index is none: {bytes(line[:100])!a}")
 
+    def _member(self, part: _Part, size: int, plain_size: int) -> None:
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise beyond("limit-members", "Its layers", MAX_MEMBERS, "members together")
+        # Nothing inflates to nothing but a stream that was copied, and those are long.
+        if size < (_LEAST if plain_size else _LEAST_EMPTY) or (part.end == 0 and not plain_size):
+            raise damaged("index-member", f"Its layer {shown(part.layer.facts.name)} has a member that nothing makes")
+        part.layer._add_member(size, plain_size)
+        part.members += size
+        part.begin, part.end = part.end, part.end + plain_size
+
+    def _file(self, part: _Part, offset: int, size: int, name: bytes, number: int) -> None:
+        """What :meth:`_entry` does, for most entries: a file that is the listing's at ``number``."""
+        head = BLOCK if len(name) < _PLAIN_NAME and size < _PLAIN_SIZE and name.isascii() else 0
+        if (
+            not head
+            or part.unlisted
+            or name <= part.last
+            or part.begin + offset != part.next
+            or part.next >= part.end
+            or self._entries >= MAX_ENTRIES
+        ):
+            self._entry(part, offset, size, name.decode())
+            return
+        self._entries += 1
+        self._seen[number] = 1
+        part.hint = number + 1
+        part.last = name
+        part.add_line(*self._listing.place(number))
+        part.layer._add_entry(offset, size, number)
+        part.next += head + size + -size % BLOCK
+        part.files += 1
+        part.total += size
+
     def _entry(self, part: _Part, offset: int, size: int, path: str) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise beyond("limit-entries", "Its layers", MAX_ENTRIES, "entries together")
         name = path.encode()
         number = self._listing.find(name, part.hint)
         if number >= 0:
@@ -194,20 +289,25 @@ class Index:
             entry = Listed(path, "dir")
         else:
             raise damaged("index-unlisted", f"Its index has what its listing has not: {shown(path)}")
-        if path <= part.last:
+        if name <= part.last:
             name_of_layer = shown(part.layer.facts.name)
             raise damaged("index-order", f"Its layer {name_of_layer} is out of order at {shown(path)}")
-        part.digest.update(entry.line())
-        if parent := part.nesting.parent(entry):
-            what = f"{shown(parent[0].path)}, with {shown(path)} below it"
+        if parent := part.parent(name):
+            what = f"{shown(parent.decode())}, with {shown(path)} below it"
             raise damaged("index-nesting", f"Its index has an empty directory in a layer that is not: {what}")
         if part.begin + offset != part.next or part.next >= part.end:
             raise damaged("index-offset", f"Its index has a wrong place for {shown(path)}")
         is_file = entry.kind in {"file", "executable"}
         if size and not is_file:
             raise damaged("index-size", f"Its index has a size for what is no file: {shown(path)}")
-        part.layer._add_entry(offset, size, number, path)
-        part.last = path
+        if number >= 0:
+            part.add_line(*self._listing.place(number))
+        else:
+            part.add_unlisted(entry.line())
+            part.unlisted.append(name)
+            part.layer._add_unlisted(path)
+        part.layer._add_entry(offset, size, number)
+        part.last = name
         part.next += header_size(entry, size) + size + -size % BLOCK
         part.files += is_file
         part.total += size
@@ -223,37 +323,29 @@ class Index:
             )
         if part.next != part.end:
             raise damaged("index-offset", f"Its layer {shown(facts.name)} does not end where its last entry does")
-        if part.digest.hexdigest() != facts.digest:
+        if part.digest() != facts.digest:
             raise damaged("index-digest", f"Its layer {shown(facts.name)} has another digest than its entries")
         part.layer.facts = dataclasses.replace(facts, files=part.files, total_size=part.total)
         self.layers.append(part.layer)
 
 
-def _add_member(part: _Part, size: int, plain_size: int) -> None:
-    # Nothing inflates to nothing but a stream that was copied, and those are long.
-    least = len(HEADER) + TRAILER_SIZE + (2 if plain_size else COPY_SIZE)
-    if size < least or (part.end == 0 and not plain_size):
-        raise damaged("index-member", f"Its layer {shown(part.layer.facts.name)} has a member that nothing makes")
-    part.layer._add_member(size, plain_size)
-    part.members += size
-    part.begin, part.end = part.end, part.end + plain_size
-
-
 def header_size(entry: Listed, size: int) -> int:
     """The length of an entry's tar header, with its pax header if it has one."""
-    if entry.kind != "symlink" and len(entry.path) < _PLAIN_NAME and entry.path.isascii() and size < 1 << 32:
+    if entry.kind != "symlink" and len(entry.path) < _PLAIN_NAME and entry.path.isascii() and size < _PLAIN_SIZE:
         return BLOCK
     return len(header(entry.path, entry.kind, size, entry.detail if entry.kind == "symlink" else ""))
 
 
-def _lines(data: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
-    """The lines of the index, without their ends."""
+def _blocks(data: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+    """The lines of the index, some at once."""
     rest: bytes | bytearray = b""
     for piece in data:
-        lines = (rest + piece if rest else piece).split(b"\n")
-        rest = lines.pop()
+        block = rest + piece if rest else piece
+        end = block.rfind(b"\n") + 1
+        block, rest = block[:end], block[end:]
         if len(rest) > _MAX_LINE:
             break
-        yield from lines
+        if block:
+            yield block
     if rest:
         raise damaged("index-line", f"A line of its index is none: {bytes(rest[:100])!a}")
