@@ -61,8 +61,9 @@ def verify(
     require_prehashed: bool = False,
     extract_to: str | None = None,
     before_commit: Callable[[], None] | None = None,
+    jobs: int = 1,
 ) -> Verified:
-    """Reads the capsule ``path`` once and to its end, and refuses it unless everything holds.
+    """Reads the capsule ``path`` once and to its end, over ``jobs`` processes, and refuses it unless everything holds.
 
     With ``keys`` its signature, ``<path>.minisig``, must be by one of them and name this capsule; that it is missing
     matters only when it is required. With ``extract_to``, a path where nothing is yet, the capsule is unpacked there;
@@ -78,7 +79,7 @@ def verify(
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(open_archive(path))
         watch = _Watch(signature, os.fstat(archive.fileno()).st_size, require_prehashed, name)
-        reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch))
+        reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch, jobs=jobs))
         _check_claim(signature, reader, name)
         check_file_name(path, reader)
         staging: Staging | None = None

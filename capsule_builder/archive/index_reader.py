@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from capsule_builder import contents
 from capsule_builder.archive.damage import beyond, damaged
@@ -30,6 +31,7 @@ _MOST = re.compile(
 )
 _MAX_LINE = 4200
 _SLASH = ord("/")
+_UNLISTED = 300  # bytes that the path of an unlisted directory takes besides its own
 _PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
 _PLAIN_SIZE = 1 << 32  # bytes that a header has room for
 _LEAST = len(HEADER) + 2 + TRAILER_SIZE  # bytes of a member; of one that inflates to nothing:
@@ -57,6 +59,18 @@ class IndexEntry:
     number: int
 
 
+class Run(NamedTuple):
+    """Members of a layer that hold whole entries: the numbers of the first ones, and of those after the last.
+
+    ``size`` is that of the members, in bytes; ``weight`` what the largest of them takes when it is inflated.
+    """
+
+    members: tuple[int, int]
+    entries: tuple[int, int]
+    size: int
+    weight: int
+
+
 class IndexLayer:
     """A layer, and its part of the index, kept as numbers: some 20 bytes an entry."""
 
@@ -75,13 +89,63 @@ class IndexLayer:
             yield member
             yield from self._entries(start, end)
 
-    def members(self) -> Iterator[IndexMember]:
-        """The members alone."""
-        return map(IndexMember, self._member_sizes, self._plain_sizes)
+    def members(self, run: Run | None = None) -> Iterator[IndexMember]:
+        """The members alone, or those of a run."""
+        part = slice(*run.members) if run else slice(None)
+        return map(IndexMember, self._member_sizes[part], self._plain_sizes[part])
 
     def entries(self) -> Iterator[IndexEntry]:
         """The entries alone."""
         return self._entries(0, len(self._numbers))
+
+    def listed(self, run: Run) -> Iterator[tuple[Listed, int]]:
+        """The entries of a run as the listing has them, each with the length of its content."""
+        for at in range(*run.entries):
+            number = self._numbers[at]
+            yield self._listing[number] if number >= 0 else Listed(self._unlisted[at], "dir"), self._sizes[at]
+
+    @property
+    def all(self) -> Run:
+        """All of it."""
+        return Run((0, len(self._begun)), (0, len(self._numbers)), self.facts.compressed_size, 0)
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it takes in memory, about."""
+        unlisted = sum(_UNLISTED + len(path) for path in self._unlisted.values())
+        return len(self._numbers) * 20 + len(self._begun) * 20 + unlisted
+
+    def runs(self, most: int) -> Iterator[Run]:
+        """All of it, in runs that have at most that weight in all; only an entry that has more makes a heavier one."""
+        begun, offsets = self._begun, self._offsets
+        first = last = 0  # members: those of the run, and
+        size = total = heaviest = 0
+        entry_size = entry_total = entry_heaviest = 0  # of what has come after them, up to the next border
+        for at, (member_size, plain_size) in enumerate(zip(self._member_sizes, self._plain_sizes, strict=True)):
+            entry = begun[at]
+            if at > last and entry < len(offsets) and not offsets[entry] and entry < self._entry_after(at):
+                if total and total + entry_total > most:
+                    yield self._run_of(first, last, size, heaviest)
+                    first, size, total, heaviest = last, 0, 0, 0
+                last = at
+                size, total, heaviest = size + entry_size, total + entry_total, max(heaviest, entry_heaviest)
+                entry_size = entry_total = entry_heaviest = 0
+            weight = member_size + plain_size
+            entry_size += member_size
+            entry_total += weight
+            entry_heaviest = max(entry_heaviest, weight)
+        if total and total + entry_total > most:
+            yield self._run_of(first, last, size, heaviest)
+            first, size, heaviest = last, 0, 0
+        if len(begun):
+            yield self._run_of(first, len(begun), size + entry_size, max(heaviest, entry_heaviest))
+
+    def _run_of(self, first: int, last: int, size: int, weight: int) -> Run:
+        return Run((first, last), (self._begun[first], self._entry_after(last - 1)), size, weight)
+
+    def _entry_after(self, member: int) -> int:
+        """The number of the entry after those that begin in a member."""
+        return self._begun[member + 1] if member + 1 < len(self._begun) else len(self._numbers)
 
     def text(self) -> Iterator[bytes]:
         """Its lines as they stand in the index."""

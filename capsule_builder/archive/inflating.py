@@ -79,8 +79,8 @@ class Inflating(Iterator[Piece]):
         self._pool.close()
 
     def _read_ahead(self) -> None:
-        while self._next and _weight(self._next) <= MAX_WHOLE:
-            if self._waiting and self._in_flight + max(_BATCH, _weight(self._next)) > _ROOM:
+        while self._next and weight(self._next) <= MAX_WHOLE:
+            if self._waiting and self._in_flight + max(_BATCH, weight(self._next)) > _ROOM:
                 return
             batch = self._batch()
             self._waiting.append((self._pool.submit(_inflate, batch), batch.weight))
@@ -89,20 +89,33 @@ class Inflating(Iterator[Piece]):
     def _batch(self) -> _Batch:
         batch = _Batch()
         while (member := self._next) and batch.weight < _BATCH:
-            weight = _weight(member)
-            if batch.members and batch.weight + weight > _ROOM:
+            heavy = weight(member)
+            if batch.members and batch.weight + heavy > _ROOM:
                 break
             try:
                 batch.members.append((self._source.position, self._source.take(member.size), member.plain_size))
             except Exception as error:  # its turn comes when all before it has been read
                 batch.error, self._next = error, None
                 break
-            batch.weight += weight
+            batch.weight += heavy
             self._next = next(self._members, None)
         return batch
 
 
-def _weight(member: IndexMember) -> int:
+def plain_of(member: bytes, position: int, plain_size: int) -> Iterable[Piece]:
+    """What a member inflates to, which lies at ``position`` of the archive.
+
+    Raises:
+        CapsuleError: it is damaged, or does not inflate to ``plain_size`` bytes.
+    """
+    plain = inflated(member, plain_size) if member.startswith(HEADER) else None
+    if plain is not None:
+        return (plain,)  # to find out what is wrong with it:
+    return read_member(Source(io.BytesIO(member), position=position), len(member), plain_size)
+
+
+def weight(member: IndexMember) -> int:
+    """The bytes that a member takes while it is inflated at once."""
     return max(_LEAST, member.size + member.plain_size)
 
 
@@ -110,12 +123,8 @@ def _inflate(batch: _Batch) -> tuple[list[Piece], Exception | None]:
     """What the members of a batch inflate to, and the error that ends it."""
     pieces: list[Piece] = []
     for position, member, plain_size in batch.members:
-        plain = inflated(member, plain_size) if member.startswith(HEADER) else None
-        if plain is None:
-            try:  # to find out what is wrong with it
-                pieces += read_member(Source(io.BytesIO(member), position=position), len(member), plain_size)
-            except Exception as error:
-                return pieces, error
-        else:
-            pieces.append(plain)
+        try:
+            pieces += plain_of(member, position, plain_size)
+        except Exception as error:
+            return pieces, error
     return pieces, batch.error

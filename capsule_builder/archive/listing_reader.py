@@ -16,7 +16,7 @@ from capsule_builder.errors import CapsuleError
 from capsule_builder.links import link_problem
 from capsule_builder.paths import PLAIN_PART, path_problem, shown
 
-_MARK, _SLASH, _END = b"#/\n"
+_MARK, _STAR, _SLASH, _END = b"#*/\n"
 _PATH = 66  # where in a line for a file its path begins
 _PLAIN_FILE = re.compile(f"^[0-9a-f]{{64}} [ *]((?:{PLAIN_PART}/){{0,30}}{PLAIN_PART})\n".encode(), re.MULTILINE)
 _MAX_LINE = 9000  # two names of 4,096 bytes, and what is around them
@@ -47,7 +47,12 @@ class Listing:
         return len(self._starts)
 
     def __getitem__(self, number: int) -> Listed:
-        return contents.parse_line(self.line(number))
+        start, data = self._starts[number], self.data
+        if data[start] == _MARK:
+            return contents.parse_line(self.line(number))
+        path = data[start + _PATH : data.index(b"\n", start)].decode()
+        kind: contents.Kind = "executable" if data[start + _PATH - 1] == _STAR else "file"
+        return Listed(path, kind, data[start : start + _PATH - 2].decode())
 
     def __iter__(self) -> Iterator[Listed]:
         return (self[number] for number in range(len(self)))

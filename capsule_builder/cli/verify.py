@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
-from capsule_builder.cli.options import some
+from capsule_builder.cli.options import add_jobs, some
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
 from capsule_builder.minisign import PublicKey, SecretKeyFile
@@ -71,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 require_prehashed=arguments.require_prehashed,
                 extract_to=arguments.extract_to,
                 before_commit=report.finish,
+                jobs=arguments.jobs,
             )
         except UnsignedError as refused:
             problems, status = refused.problems, _UNSIGNED
@@ -216,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         type=some,
         help="unpack it to DIR, which does not exist or is empty, once everything holds",
     )
+    add_jobs(parser, "processes that check (default: one a core); with --extract-to it is one")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     return parser
