@@ -10,6 +10,7 @@ import mmap
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from capsule_builder.archive.damage import damaged, named
 from capsule_builder.archive.entry_reader import EntryReader
@@ -20,7 +21,9 @@ from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.processes import Processes
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.errors import CapsuleError
-from capsule_builder.manifest import Manifest
+
+if TYPE_CHECKING:
+    from capsule_builder.manifest import Manifest
 
 FORK_SIZE = 8 << 20
 """Content of fewer bytes is checked before another process would have begun."""
@@ -188,10 +191,11 @@ class _Shared:
         if not self._taken:
             return 0
         first = self._taken[0][0]
-        if first < self._next and size <= self._size - self._next:
-            return self._next
-        start = 0 if first < self._next else self._next
-        return start if start + size < first else None
+        if self._next <= first:
+            return self._next if self._next + size < first else None
+        if size < first:  # what has been used already is used again, for it is there
+            return 0
+        return self._next if self._next + size <= self._size else None
 
 
 class _Part(Source):

@@ -1,19 +1,24 @@
-"""The entries of a capsule, held against its listing and its index while the tar goes by."""
+"""The entries of a capsule, held against its listing and its index while the tar goes by.
+
+What not every process needs that checks entries is imported when it is needed: what reads YAML, above all.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from capsule_builder.archive.damage import damaged, labelled
-from capsule_builder.archive.mode_reader import ModeReader
 from capsule_builder.archive.tar import header
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
-from capsule_builder.manifest import Manifest
-from capsule_builder.manifest.encoding import MAX_BYTES
 from capsule_builder.paths import MANIFEST_NAME, shown
+
+if TYPE_CHECKING:
+    from capsule_builder.archive.mode_reader import ModeReader
+    from capsule_builder.manifest import Manifest
 
 FILES = frozenset({"file", "executable"})
 _SCRIPT, _ELF = b"#\x7f"  # what every file begins with that may be a program
@@ -50,7 +55,11 @@ class EntryReader:
         if listed.kind not in FILES:
             return
         digest = hashlib.sha256()
-        manifest = bytearray() if listed.path == MANIFEST_NAME else None
+        manifest, most = None, 0
+        if listed.path == MANIFEST_NAME:
+            from capsule_builder.manifest.encoding import MAX_BYTES
+
+            manifest, most = bytearray(), MAX_BYTES
         mode: ModeReader | None = None
         plain = listed.kind != "executable"
         try:
@@ -60,9 +69,9 @@ class EntryReader:
                     if mode is None and piece[0] not in (_SCRIPT, _ELF):
                         plain = False  # no program, whatever follows
                     else:
-                        mode = mode or ModeReader()
+                        mode = mode or _mode_reader()
                         mode.feed(piece, last=len(piece) == size)
-                if manifest is not None and len(manifest) <= MAX_BYTES:
+                if manifest is not None and len(manifest) <= most:
                     manifest += piece
                 yield piece
             if digest.hexdigest() != listed.detail:
@@ -84,6 +93,12 @@ class EntryReader:
             pass
 
     def _load(self, data: bytes) -> Manifest:
-        from capsule_builder.manifest.reading import load  # YAML takes long to import, and one process is to read it
+        from capsule_builder.manifest.reading import load
 
         return load(data, f"{self._label}/{MANIFEST_NAME}")[0]
+
+
+def _mode_reader() -> ModeReader:
+    from capsule_builder.archive.mode_reader import ModeReader
+
+    return ModeReader()

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from capsule_builder.archive.checking import Checking
 from capsule_builder.archive.damage import beyond, damaged, named
@@ -28,8 +28,10 @@ from capsule_builder.archive.tar import BLOCK, header, padding
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.contents import Kind, Listed
 from capsule_builder.errors import refusal
-from capsule_builder.manifest import Manifest
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME, shown
+
+if TYPE_CHECKING:
+    from capsule_builder.manifest import Manifest
 
 MAX_PATTERNS = 32 << 10
 """The most characters of patterns under ``executables``, all together."""
@@ -71,8 +73,9 @@ class CapsuleReader:
     """Reads one capsule, once, from its beginning to its end.
 
     ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
-    read. Content that nobody asks for is checked over ``jobs`` processes. When it has been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each
-    other, and the rest has yet to bear them out (:meth:`entries`, :meth:`finish`).
+    read. Content that nobody asks for is checked over ``jobs`` processes. When it has been made, the head has been
+    read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has yet to bear them out
+    (:meth:`entries`, :meth:`finish`).
 
     Raises:
         CapsuleError: it is no capsule, or a damaged one.

@@ -7,14 +7,17 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_jobs, some
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
-from capsule_builder.minisign import PublicKey, SecretKeyFile
 from capsule_builder.paths import shown
 from capsule_builder.verify import SignatureError, UnsignedError, Verified, read_small, verify
+
+if TYPE_CHECKING:
+    from capsule_builder.minisign import PublicKey
 
 _EPILOG = """\
 examples:
@@ -101,13 +104,15 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
         CapsuleError: some of them are no public keys, or the directory holds none.
         OSError: one cannot be read.
     """
+    if not arguments.public_key and not arguments.trusted_keys:
+        return []
+    from capsule_builder.minisign import PublicKey  # it takes long to import
+
     if arguments.public_key and _KEY.fullmatch(arguments.public_key):
         return [PublicKey.parse(arguments.public_key.encode())]
     if arguments.public_key:
         with open(arguments.public_key, "rb") as file:  # a pipe, too
             return [_key(file.read(_MAX_KEY + 1), arguments.public_key)]
-    if not arguments.trusted_keys:
-        return []
     names = sorted(name for name in os.listdir(arguments.trusted_keys) if name.endswith(".pub"))
     if not names:
         where = shown(arguments.trusted_keys)
@@ -126,6 +131,8 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
 
 
 def _key(data: bytes, path: str) -> PublicKey:
+    from capsule_builder.minisign import PublicKey
+
     try:
         return PublicKey.parse(data, shown(path))
     except CapsuleError:
@@ -135,6 +142,8 @@ def _key(data: bytes, path: str) -> PublicKey:
 
 
 def _is_secret(data: bytes) -> bool:
+    from capsule_builder.minisign import SecretKeyFile
+
     try:
         SecretKeyFile.parse(data)
     except CapsuleError:
