@@ -33,7 +33,7 @@ _MAX_LINE = 4200
 _SLASH = ord("/")
 _UNLISTED = 300  # bytes that the path of an unlisted directory takes besides its own
 _PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
-_PLAIN_SIZE = 1 << 32  # bytes that a header has room for
+_PLAIN_SIZE = 10  # digits: a header has room for more
 _LEAST = len(HEADER) + 2 + TRAILER_SIZE  # bytes of a member; of one that inflates to nothing:
 _LEAST_EMPTY = len(HEADER) + COPY_SIZE + TRAILER_SIZE
 
@@ -180,7 +180,7 @@ class IndexLayer:
 class _Part:
     """What has been read of one layer."""
 
-    def __init__(self, layer: IndexLayer) -> None:
+    def __init__(self, layer: IndexLayer, lines: bytes | bytearray) -> None:
         self.layer = layer
         self.members = 0  # the lengths of its members
         self.begin = 0  # where in the tar of the layer the present member begins
@@ -192,7 +192,7 @@ class _Part:
         self.hint = 0  # the number in the listing that the next entry is likely to have
         self.unlisted: list[bytes] = []  # what is above, as contents.Nesting has it, but only what is in no listing
         self._digest = hashlib.sha256(contents.LISTING_HEADER)
-        self._lines = memoryview(b"")  # of the listing
+        self._lines = memoryview(lines)  # of the listing
         self._start = self._end = 0  # lines of it that are not in the digest yet
 
     def parent(self, name: bytes) -> bytes | None:
@@ -201,11 +201,12 @@ class _Part:
             self.unlisted.pop()
         return next((above for above in reversed(self.unlisted) if name[len(above)] == _SLASH), None)
 
-    def add_line(self, lines: memoryview, start: int, end: int) -> None:
+    def add_line(self, place: tuple[int, int]) -> None:
         """Adds a line of the listing to the digest of the layer; lines that stand together go in at once."""
+        start, end = place
         if start != self._end:
-            self._digest.update(lines[self._start : self._end])
-            self._lines, self._start = lines, start
+            self._digest.update(self._lines[self._start : self._end])
+            self._start = start
         self._end = end
 
     def add_unlisted(self, line: bytes) -> None:
@@ -254,6 +255,7 @@ class Index:
 
     def _block(self, block: bytes | bytearray, at: int) -> None:
         """Takes whole lines, from ``at`` on."""
+        seen, file_at = self._seen, self._listing.file_at
         for match in _MOST.finditer(block, at):
             start, end = match.span()
             if start != at:
@@ -265,8 +267,26 @@ class Index:
                 self._line(block[start : end - 1])
             elif name is None:
                 self._member(part, int(member_size), int(plain_size))
-            elif (number := part.hint) < len(self._seen) and self._listing.is_file(number, name):
-                self._file(part, int(offset), int(size), name, number)
+            elif (
+                (place := file_at(part.hint, name))
+                and not part.unlisted
+                and name > part.last
+                and part.begin + int(offset) == part.next < part.end
+                and len(name) < _PLAIN_NAME
+                and len(size) < _PLAIN_SIZE
+                and name.isascii()
+                and self._entries < MAX_ENTRIES
+            ):  # what _entry finds of most of them
+                length = int(size)
+                self._entries += 1
+                seen[part.hint] = 1
+                part.add_line(place)
+                part.layer._add_entry(int(offset), length, part.hint)
+                part.hint += 1
+                part.last = name
+                part.next += BLOCK + length + -length % BLOCK
+                part.files += 1
+                part.total += length
             else:
                 self._line(block[start : end - 1])
         self._others(block, at, len(block))
@@ -299,7 +319,9 @@ class Index:
                 name = match[1].decode()
                 if not forbidden(name):
                     self._close()
-                    self._part = _Part(IndexLayer(name, match[2].decode(), int(match[3]), self._listing))
+                    self._part = _Part(
+                        IndexLayer(name, match[2].decode(), int(match[3]), self._listing), self._listing.data
+                    )
                     return
         except UnicodeDecodeError:
             pass
@@ -315,29 +337,6 @@ class Index:
         part.layer._add_member(size, plain_size)
         part.members += size
         part.begin, part.end = part.end, part.end + plain_size
-
-    def _file(self, part: _Part, offset: int, size: int, name: bytes, number: int) -> None:
-        """What :meth:`_entry` does, for most entries: a file that is the listing's at ``number``."""
-        head = BLOCK if len(name) < _PLAIN_NAME and size < _PLAIN_SIZE and name.isascii() else 0
-        if (
-            not head
-            or part.unlisted
-            or name <= part.last
-            or part.begin + offset != part.next
-            or part.next >= part.end
-            or self._entries >= MAX_ENTRIES
-        ):
-            self._entry(part, offset, size, name.decode())
-            return
-        self._entries += 1
-        self._seen[number] = 1
-        part.hint = number + 1
-        part.last = name
-        part.add_line(*self._listing.place(number))
-        part.layer._add_entry(offset, size, number)
-        part.next += head + size + -size % BLOCK
-        part.files += 1
-        part.total += size
 
     def _entry(self, part: _Part, offset: int, size: int, path: str) -> None:
         self._entries += 1
@@ -365,7 +364,7 @@ class Index:
         if size and not is_file:
             raise damaged("index-size", f"Its index has a size for what is no file: {shown(path)}")
         if number >= 0:
-            part.add_line(*self._listing.place(number))
+            part.add_line(self._listing.place(number))
         else:
             part.add_unlisted(entry.line())
             part.unlisted.append(name)
@@ -395,7 +394,7 @@ class Index:
 
 def header_size(entry: Listed, size: int) -> int:
     """The length of an entry's tar header, with its pax header if it has one."""
-    if entry.kind != "symlink" and len(entry.path) < _PLAIN_NAME and entry.path.isascii() and size < _PLAIN_SIZE:
+    if entry.kind != "symlink" and len(entry.path) < _PLAIN_NAME and entry.path.isascii() and size < 1 << 32:
         return BLOCK
     return len(header(entry.path, entry.kind, size, entry.detail if entry.kind == "symlink" else ""))
 

@@ -17,6 +17,7 @@ from capsule_builder.links import link_problem
 from capsule_builder.paths import PLAIN_PART, path_problem, shown
 
 _MARK, _STAR, _SLASH, _END = b"#*/\n"
+_LINK = b"\n# symlink\t"
 _PATH = 66  # where in a line for a file its path begins
 _PLAIN_FILE = re.compile(f"^[0-9a-f]{{64}} [ *]((?:{PLAIN_PART}/){{0,30}}{PLAIN_PART})\n".encode(), re.MULTILINE)
 _MAX_LINE = 9000  # two names of 4,096 bytes, and what is around them
@@ -62,19 +63,32 @@ class Listing:
         start = self._starts[number]
         return bytes(self._view[start : self.data.index(b"\n", start) + 1])
 
+    def links(self) -> Iterator[bytes]:
+        """The lines of all links, with their line ends."""
+        at = self.data.find(_LINK)
+        while at >= 0:
+            end = self.data.index(b"\n", at + 1)
+            yield bytes(self._view[at + 1 : end + 1])
+            at = self.data.find(_LINK, end)
+
     def path(self, number: int) -> bytes:
         """The path of one entry."""
         return self._path(self._starts[number])
 
-    def place(self, number: int) -> tuple[memoryview, int, int]:
-        """All lines, and where in them that of one entry begins and ends."""
+    def place(self, number: int) -> tuple[int, int]:
+        """Where the line of one entry begins and ends."""
         start = self._starts[number]
-        return self._view, start, self.data.index(b"\n", start) + 1
+        return start, self.data.index(b"\n", start) + 1
 
-    def is_file(self, number: int, path: bytes) -> bool:
-        """Whether that entry is a file at ``path``."""
-        start, data = self._starts[number] + _PATH, self.data
-        return data.startswith(path, start) and data[start + len(path)] == _END and data[start - _PATH] != _MARK
+    def file_at(self, number: int, path: bytes) -> tuple[int, int] | None:
+        """:meth:`place`, if there is such an entry, and it is a file at ``path``."""
+        if number < len(self._starts):
+            start, data = self._starts[number], self.data
+            at = start + _PATH
+            end = at + len(path)
+            if data.startswith(path, at) and data[end] == _END and data[start] != _MARK:
+                return start, end + 1
+        return None
 
     def find(self, path: bytes, hint: int = 0) -> int:
         """The number of the entry at ``path``, or -1; found at once when it is ``hint``."""
@@ -103,11 +117,26 @@ class Listing:
         at = len(contents.LISTING_HEADER)
         if not self.data.startswith(contents.LISTING_HEADER):
             raise damaged("listing-header", "Its listing does not begin with '# capsule-contents v1'")
+        above, starts = self._open, self._starts
+        directory = b""  # that of the last path, with its slash
         for match in _PLAIN_FILE.finditer(self.data, at):
             start, end = match.span()
+            path = match[1]
             if start != at:
                 self._others(at, start)
-            self._add(start, match[1])
+                directory = b"/"
+            slash = path.rfind(b"/") + 1
+            if path[:slash] == directory and path > self._last and self._count < MAX_ENTRIES:
+                # Most are in the directory of the one before, and so below nothing else than that was.
+                while above and not path.startswith(above[-1]):
+                    above.pop()
+                above.append(path)
+                self._count += 1
+                self._last = path
+                starts.append(start)
+            else:
+                self._add(start, path)
+                directory = path[:slash]
             self.files += 1
             at = end
         self._others(at, len(self.data))

@@ -8,6 +8,7 @@ from capsule_builder.archive.damage import damaged
 from capsule_builder.archive.tar import BLOCK
 from capsule_builder.paths import shown
 
+_ZEROS = bytes(BLOCK)
 _FOREIGN = {
     b"1": ("tar-hardlink", "is a hard link"),
     b"3": ("tar-device", "is a device"),
@@ -32,20 +33,22 @@ class Tar:
     def __init__(self, pieces: Iterable[bytes | bytearray]) -> None:
         self._pieces = iter(pieces)
         self._piece: bytes | bytearray = b""
-        self._at = 0
+        self._at = self._end = 0
 
     def some(self, size: int) -> bytes | bytearray:
         """At least one and at most ``size`` bytes; empty at the end."""
-        while self._at == len(self._piece):
-            piece = next(self._pieces, None)
-            if piece is None:
+        at, piece = self._at, self._piece
+        while at == self._end:
+            found = next(self._pieces, None)
+            if found is None:
                 return b""
-            self._piece, self._at = piece, 0
-        if self._at == 0 and len(self._piece) <= size:
-            data, self._piece = self._piece, b""
-            return data
-        data = self._piece[self._at : self._at + size]
-        self._at += len(data)
+            at, piece = 0, found
+            self._at, self._piece, self._end = 0, piece, len(piece)
+        if at == 0 and self._end <= size:
+            self._piece, self._end = b"", 0
+            return piece
+        data = piece[at : at + size]
+        self._at = at + len(data)
         return data
 
     def take(self, size: int) -> bytes | bytearray:
@@ -54,6 +57,10 @@ class Tar:
         Raises:
             CapsuleError: the tar ends before.
         """
+        at = self._at
+        if self._end - at > size:
+            self._at = end = at + size
+            return self._piece[at:end]
         data = self.some(size)
         while len(data) < size:
             more = self.some(size - len(data))
@@ -83,7 +90,7 @@ class Tar:
 
     def _padding(self, size: int, path: str) -> None:
         fill = -size % BLOCK
-        if fill and self.take(fill).strip(b"\0"):
+        if fill and self.take(fill) != _ZEROS[:fill]:
             raise damaged("tar-padding", f"After the content of {shown(path)} there are bytes that belong to nothing")
 
 
