@@ -129,7 +129,7 @@ class _Watch:
             self._require_small(size)
             self._whole = bytearray()
 
-    def __call__(self, data: bytes) -> None:
+    def __call__(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         if self._whole is not None:
             self._require_small(len(self._whole) + len(data))

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from capsule_builder.archive.damage import damaged, named
 from capsule_builder.archive.entry_reader import EntryReader
 from capsule_builder.archive.gzip_reader import Source, read_member
-from capsule_builder.archive.index_reader import Index, IndexLayer, IndexMember, Run
-from capsule_builder.archive.inflating import MAX_WHOLE, Inflating, Piece, plain_of, weight
+from capsule_builder.archive.index_reader import Index, IndexLayer, Run
+from capsule_builder.archive.inflating import MAX_WHOLE, Inflating, Piece, plain_of
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.processes import Processes
+from capsule_builder.archive.tar import BLOCK
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.errors import CapsuleError
 
@@ -29,6 +30,7 @@ FORK_SIZE = 8 << 20
 """Content of fewer bytes is checked before another process would have begun."""
 
 _RUN = 4 << 20  # bytes of members, with what they inflate to, that are worth a process's waking
+_SMALL = 40  # bytes of a member that is kept in mind
 _SHARED = 32 << 20  # bytes of members that may lie between the processes
 _ROOM = 176 << 20  # bytes that the head, all that is inflated at once and the processes themselves may take
 _PROCESS = 16 << 20  # bytes that a process takes for itself
@@ -116,12 +118,9 @@ class Checking:
         start = end = self._shared.take(run.size, run.weight)
         error: Exception | None = None
         try:
-            while left := start + run.size - end:
-                data = self._source.some(left)
-                if not data:
-                    break
-                self._shared.memory[end : end + len(data)] = data
-                end += len(data)
+            with memoryview(self._shared.memory) as memory:
+                while end < start + run.size and (got := self._source.into(memory[end : start + run.size])):
+                    end += got
         except Exception as failed:  # its turn comes when all before it has been checked
             error = failed
         return _Task(number, run, start, end, position, error)
@@ -129,13 +128,12 @@ class Checking:
     def _check_there(self, task: _Task) -> Manifest | None:
         """In another process: checks a run; gives the manifest if it is in there."""
         layer, source = self._layers[task.layer], _Part(self._shared.memory, task)
-        return self._check_run(layer, task.run, _inflated(source, layer.members(task.run)))
+        return self._check_run(layer, task.run, _inflated(source, layer.sizes(task.run)))
 
     def _check_here(self, layer: IndexLayer, run: Run, *, threads: bool) -> None:
-        members = layer.members(run)
-        ahead = Inflating(self._source, members) if threads else None
+        ahead = Inflating(self._source, layer.members(run)) if threads else None
         try:
-            found = self._check_run(layer, run, ahead or _inflated(self._source, members))
+            found = self._check_run(layer, run, ahead or _inflated(self._source, layer.sizes(run)))
             self.manifest = self.manifest or found
         finally:
             if ahead:
@@ -151,8 +149,7 @@ class Checking:
 
     def _check_run(self, layer: IndexLayer, run: Run, plain: Iterable[Piece]) -> Manifest | None:
         tar, entries = Tar(plain), EntryReader(self._label)
-        for listed, size in layer.listed(run):
-            entries.check(tar, listed, size)
+        entries.check(tar, layer.listed(run))
         with named(self._label):
             if tar.some(1):
                 raise damaged("tar-trailing", "Its members hold more than its index says")
@@ -217,11 +214,20 @@ class _Part(Source):
         return data
 
 
-def _inflated(source: Source, members: Iterable[IndexMember]) -> Iterator[Piece]:
+def _inflated(source: Source, members: Iterable[tuple[int, int]]) -> Iterator[Piece]:
     """What ``members``, which ``source`` has next, inflate to; nothing is done ahead."""
-    for member in members:
+    small: dict[bytes, bytes] = {}  # the padding of copied files, the same over and over
+    for size, plain_size in members:
         position = source.position
-        if weight(member) > MAX_WHOLE:
-            yield from read_member(source, member.size, member.plain_size)
-        else:
-            yield from plain_of(source.take(member.size), position, member.plain_size)
+        if size + plain_size > MAX_WHOLE:
+            yield from read_member(source, size, plain_size)
+            continue
+        member = source.take(size)
+        known = small.get(member) if size < _SMALL else None
+        if known is not None and len(known) == plain_size:
+            yield known
+            continue
+        for plain in plain_of(member, position, plain_size):
+            yield plain
+            if size < _SMALL and len(plain) == plain_size and len(small) < BLOCK:
+                small[member] = bytes(plain)

@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import starmap
 from typing import NamedTuple
 
 from capsule_builder import contents
@@ -91,8 +92,12 @@ class IndexLayer:
 
     def members(self, run: Run | None = None) -> Iterator[IndexMember]:
         """The members alone, or those of a run."""
-        part = slice(*run.members) if run else slice(None)
-        return map(IndexMember, self._member_sizes[part], self._plain_sizes[part])
+        return starmap(IndexMember, self.sizes(run or self.all))
+
+    def sizes(self, run: Run) -> Iterator[tuple[int, int]]:
+        """The length of each member of a run, and of what it inflates to."""
+        part = slice(*run.members)
+        return zip(self._member_sizes[part], self._plain_sizes[part], strict=True)
 
     def entries(self) -> Iterator[IndexEntry]:
         """The entries alone."""

@@ -79,8 +79,8 @@ class Inflating(Iterator[Piece]):
         self._pool.close()
 
     def _read_ahead(self) -> None:
-        while self._next and weight(self._next) <= MAX_WHOLE:
-            if self._waiting and self._in_flight + max(_BATCH, weight(self._next)) > _ROOM:
+        while self._next and _weight(self._next) <= MAX_WHOLE:
+            if self._waiting and self._in_flight + max(_BATCH, _weight(self._next)) > _ROOM:
                 return
             batch = self._batch()
             self._waiting.append((self._pool.submit(_inflate, batch), batch.weight))
@@ -89,15 +89,15 @@ class Inflating(Iterator[Piece]):
     def _batch(self) -> _Batch:
         batch = _Batch()
         while (member := self._next) and batch.weight < _BATCH:
-            heavy = weight(member)
-            if batch.members and batch.weight + heavy > _ROOM:
+            weight = _weight(member)
+            if batch.members and batch.weight + weight > _ROOM:
                 break
             try:
                 batch.members.append((self._source.position, self._source.take(member.size), member.plain_size))
             except Exception as error:  # its turn comes when all before it has been read
                 batch.error, self._next = error, None
                 break
-            batch.weight += heavy
+            batch.weight += weight
             self._next = next(self._members, None)
         return batch
 
@@ -114,8 +114,7 @@ def plain_of(member: bytes, position: int, plain_size: int) -> Iterable[Piece]:
     return read_member(Source(io.BytesIO(member), position=position), len(member), plain_size)
 
 
-def weight(member: IndexMember) -> int:
-    """The bytes that a member takes while it is inflated at once."""
+def _weight(member: IndexMember) -> int:
     return max(_LEAST, member.size + member.plain_size)
 
 

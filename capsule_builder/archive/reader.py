@@ -87,7 +87,7 @@ class CapsuleReader:
         file: BinaryIO,
         *,
         label: str,
-        watch: Callable[[bytes], object] | None = None,
+        watch: Callable[[bytes | memoryview], object] | None = None,
         jobs: int = 1,
     ) -> None:
         self._label = label

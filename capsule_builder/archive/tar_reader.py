@@ -88,6 +88,17 @@ class Tar:
                 self._padding(size, path)
             yield piece
 
+    def whole(self, size: int, path: str) -> bytes | bytearray | None:
+        """What :meth:`content` gives, if that is one piece; nothing is taken if it is not."""
+        if size and self._at == self._end:
+            self._piece, self._at = next(self._pieces, b""), 0
+            self._end = len(self._piece)
+        if not size or self._end - self._at < size:
+            return None
+        data = self.some(size)
+        self._padding(size, path)
+        return data
+
     def _padding(self, size: int, path: str) -> None:
         fill = -size % BLOCK
         if fill and self.take(fill) != _ZEROS[:fill]:
