@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from capsule_builder.manifest import Manifest
 
 FILES = frozenset({"file", "executable"})
-_PROGRAM = b"#\x7f"  # what every file begins with that may be a program, and is none of its kind to the listing
+_PROGRAM = (b"#!", b"\x7fELF")  # what every script or program begins with
 
 
 class EntryReader:
@@ -106,7 +106,7 @@ def _header(tar: Tar, listed: Listed, size: int) -> None:
 def _is_plainly(listed: Listed, content: bytes | bytearray) -> bool:
     """Whether it is the content that is listed, and that is all to be said of it; False if it takes a closer look."""
     return (
-        (listed.kind == "executable" or content[0] not in _PROGRAM)
+        (listed.kind == "executable" or not content.startswith(_PROGRAM))
         and hashlib.sha256(content).hexdigest() == listed.detail
         and listed.path != MANIFEST_NAME
     )
