@@ -128,7 +128,7 @@ class IndexLayer:
         entry_size = entry_total = entry_heaviest = 0  # of what has come after them, up to the next border
         for at, (member_size, plain_size) in enumerate(zip(self._member_sizes, self._plain_sizes, strict=True)):
             entry = begun[at]
-            if at > last and entry < len(offsets) and not offsets[entry] and entry < self._entry_after(at):
+            if at > last and entry < self._entry_after(at) and not offsets[entry]:
                 if total and total + entry_total > most:
                     yield self._run_of(first, last, size, heaviest)
                     first, size, total, heaviest = last, 0, 0, 0
@@ -136,6 +136,8 @@ class IndexLayer:
                 size, total, heaviest = size + entry_size, total + entry_total, max(heaviest, entry_heaviest)
                 entry_size = entry_total = entry_heaviest = 0
             weight = member_size + plain_size
+            if entry < self._entry_after(at):
+                weight += plain_size // 2  # what lies beside a header, or beside another entry, is copied in part
             entry_size += member_size
             entry_total += weight
             entry_heaviest = max(entry_heaviest, weight)

@@ -9,6 +9,7 @@ from capsule_builder.archive.tar import BLOCK
 from capsule_builder.paths import shown
 
 _ZEROS = bytes(BLOCK)
+_LARGE = 1 << 20  # bytes that are not to be in memory twice
 _FOREIGN = {
     b"1": ("tar-hardlink", "is a hard link"),
     b"3": ("tar-device", "is a device"),
@@ -47,9 +48,13 @@ class Tar:
         if at == 0 and self._end <= size:
             self._piece, self._end = b"", 0
             return piece
-        data = piece[at : at + size]
-        self._at = at + len(data)
-        return data
+        end = min(at + size, self._end)
+        if end - at >= _LARGE and self._end - end < end - at and isinstance(piece, bytearray):
+            self._piece, self._at, self._end = piece[end:], 0, self._end - end
+            del piece[end:], piece[:at]  # neither moves what stays
+            return piece
+        self._at = end
+        return piece[at:end]
 
     def take(self, size: int) -> bytes | bytearray:
         """Exactly ``size`` bytes.
