@@ -36,6 +36,7 @@ _STATUS = {
     "extract-space": _SYSTEM,
     "file-special": _SYSTEM,
     "open-files": _SYSTEM,
+    "process-ended": _SYSTEM,
 }
 _KEY = re.compile(r"RW[A-Za-z0-9+/]{54}")
 _MAX_KEY = 16 << 10

@@ -22,8 +22,8 @@ from capsule_builder.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot
 from tests.format import vectors
 from tests.format.test_vectors import layers
-from tests.reader.bombs import zero_file
-from tests.reader.forge import Forge, One, with_change, with_entries
+from tests.reader.bombs import quick_member, zero_file
+from tests.reader.forge import Forge, One, small, with_change, with_entries
 
 DOCS = Path(__file__).parents[2] / "docs"
 ID = json.loads((vectors.DIRECTORY / "kinds" / "expected.json").read_text())["id"]
@@ -73,6 +73,49 @@ def verify(*arguments: str | Path, status: int, code: str = "", **options: objec
     assert [error["code"] for error in found.get("errors", [])] == ([code] if code else [])
     assert found.get("status", 0) == status
     return ran
+
+
+# Over how many processes
+
+
+def test_any_number_of_jobs_says_the_same(tmp_path: Path, large: bytes) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(large)
+    sound = {verify(path, "--jobs", number, status=0).out for number in ("1", "2", "64")}
+    assert len(sound) == 1
+    for number in ("0", "65", "two"):
+        assert (
+            f"argument --jobs: '{number}' is not a number from 1 to 64"
+            in capsbuild("verify", path, "--jobs", number).err
+        )
+
+
+def test_a_signature_is_that_of_what_the_processes_have_checked(tmp_path: Path, key: Path, secret: SecretKey) -> None:
+    archive = tmp_path / "archive"
+    archive.write_bytes(with_entries(*(One(f"z{number}", "file", bytes(3 << 20)) for number in range(4))))
+    reader = json.loads(verify(archive, status=0).out)
+    sign(archive, secret, f"capsule=forged@1.2.3 id={reader['id']}")
+    for number in ("1", "2"):
+        found = json.loads(verify(archive, "--public-key", key, "--jobs", number, status=0).out)
+        assert found["signature"] == "good"
+        assert found["size"] == archive.stat().st_size
+
+
+def test_a_process_that_somebody_ends_is_no_fault_of_the_capsule(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    entries = [One(f"z{number:02}", "file", bytes(16 << 20)) for number in range(24)]
+    tars = [one.tar() for one in [*small(), *entries]]
+    made = Forge([("app", [*small(), *entries])], fragment=lambda _: tars, member=quick_member).build()
+    archive.write_bytes(made)
+    running = subprocess.Popen(
+        [*COMMAND, "verify", archive, "--jobs", "2", "--json"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    while running.poll() is None and not children.read_text():
+        time.sleep(0.002)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    out = json.loads(running.communicate(timeout=60)[0])
+    assert (running.returncode, out["errors"][0]["code"]) == (3, "process-ended")
 
 
 # What it says
