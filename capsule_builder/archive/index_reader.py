@@ -32,7 +32,6 @@ _MOST = re.compile(
 )
 _MAX_LINE = 4200
 _SLASH = ord("/")
-_UNLISTED = 300  # bytes that the path of an unlisted directory takes besides its own
 _PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
 _PLAIN_SIZE = 10  # digits: a header has room for more
 _LEAST = len(HEADER) + 2 + TRAILER_SIZE  # bytes of a member; of one that inflates to nothing:
@@ -80,7 +79,10 @@ class IndexLayer:
         self._listing = listing
         self._numbers = array("i")
         self._offsets, self._sizes = array("Q"), array("Q")
-        self._unlisted: dict[int, str] = {}
+        self._unlisted, self._unlisted_ends = (
+            bytearray(),
+            array("I"),
+        )  # paths; their entries have -1, -2, … for a number
         self._member_sizes, self._plain_sizes, self._begun = array("Q"), array("Q"), array("I")
 
     def lines(self) -> Iterator[IndexMember | IndexEntry]:
@@ -107,7 +109,7 @@ class IndexLayer:
         """The entries of a run as the listing has them, each with the length of its content."""
         for at in range(*run.entries):
             number = self._numbers[at]
-            yield self._listing[number] if number >= 0 else Listed(self._unlisted[at], "dir"), self._sizes[at]
+            yield self._listing[number] if number >= 0 else Listed(self._path(number), "dir"), self._sizes[at]
 
     @property
     def all(self) -> Run:
@@ -117,8 +119,7 @@ class IndexLayer:
     @property
     def weight(self) -> int:
         """The bytes that it takes in memory, about."""
-        unlisted = sum(_UNLISTED + len(path) for path in self._unlisted.values())
-        return len(self._numbers) * 20 + len(self._begun) * 20 + unlisted
+        return len(self._numbers) * 20 + len(self._begun) * 20 + len(self._unlisted) + len(self._unlisted_ends) * 4
 
     def runs(self, most: int) -> Iterator[Run]:
         """All of it, in runs that have at most that weight in all; only an entry that has more makes a heavier one."""
@@ -167,16 +168,24 @@ class IndexLayer:
     def _entries(self, start: int, end: int) -> Iterator[IndexEntry]:
         for at in range(start, end):
             number = self._numbers[at]
-            path = self._listing.path(number).decode() if number >= 0 else self._unlisted[at]
-            yield IndexEntry(self._offsets[at], self._sizes[at], path, number)
+            yield IndexEntry(self._offsets[at], self._sizes[at], self._path(number), max(number, -1))
+
+    def _path(self, number: int) -> str:
+        if number >= 0:
+            return self._listing.path(number).decode()
+        start = self._unlisted_ends[-2 - number] if number < -1 else 0
+        return self._unlisted[start : self._unlisted_ends[-1 - number]].decode()
 
     def _add_member(self, size: int, plain_size: int) -> None:
         self._member_sizes.append(size)
         self._plain_sizes.append(plain_size)
         self._begun.append(len(self._numbers))
 
-    def _add_unlisted(self, path: str) -> None:
-        self._unlisted[len(self._numbers)] = path
+    def _add_unlisted(self, path: bytes) -> int:
+        """Keeps a path that is in no listing; gives the number that stands for it."""
+        self._unlisted += path
+        self._unlisted_ends.append(len(self._unlisted))
+        return -len(self._unlisted_ends)
 
     def _add_entry(self, offset: int, size: int, number: int) -> None:
         self._numbers.append(number)
@@ -375,7 +384,7 @@ class Index:
         else:
             part.add_unlisted(entry.line())
             part.unlisted.append(name)
-            part.layer._add_unlisted(path)
+            number = part.layer._add_unlisted(name)
         part.layer._add_entry(offset, size, number)
         part.last = name
         part.next += header_size(entry, size) + size + -size % BLOCK
