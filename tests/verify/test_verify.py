@@ -101,21 +101,48 @@ def test_a_signature_is_that_of_what_the_processes_have_checked(tmp_path: Path, 
         assert found["size"] == archive.stat().st_size
 
 
-def test_a_process_that_somebody_ends_is_no_fault_of_the_capsule(tmp_path: Path) -> None:
-    archive = tmp_path / "archive"
-    entries = [One(f"z{number:02}", "file", bytes(16 << 20)) for number in range(24)]
-    tars = [one.tar() for one in [*small(), *entries]]
-    made = Forge([("app", [*small(), *entries])], fragment=lambda _: tars, member=quick_member).build()
-    archive.write_bytes(made)
+@pytest.fixture(scope="session")
+def long() -> bytes:
+    """A capsule that several processes check for some time."""
+    entries = [*small(), *(One(f"z{number:02}", "file", bytes(16 << 20)) for number in range(24))]
+    tars = [one.tar() for one in entries]
+    return Forge([("app", entries)], fragment=lambda _: tars, member=quick_member).build()
+
+
+def begun(archive: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """The command, and the processes that it has begun."""
     running = subprocess.Popen(
-        [*COMMAND, "verify", archive, "--jobs", "2", "--json"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    )
+        [*COMMAND, "verify", archive, "--jobs", "2", "--json"],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    while running.poll() is None and not children.read_text():
+    while len(found := children.read_text().split()) < 2:
+        assert running.poll() is None
         time.sleep(0.002)
-    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
-    out = json.loads(running.communicate(timeout=60)[0])
-    assert (running.returncode, out["errors"][0]["code"]) == (3, "process-ended")
+    return running, list(map(int, found))
+
+
+def test_a_process_that_somebody_ends_is_no_fault_of_the_capsule(tmp_path: Path, long: bytes) -> None:
+    (tmp_path / "archive").write_bytes(long)
+    running, children = begun(tmp_path / "archive")
+    os.kill(children[0], signal.SIGKILL)
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, json.loads(out)["errors"][0]["code"]) == (3, "process-ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("to_all", [True, False])
+def test_a_request_to_stop_ends_all_processes(
+    to_all: bool, number: signal.Signals, tmp_path: Path, long: bytes
+) -> None:
+    """As Ctrl-C does, it may come to all of them."""
+    (tmp_path / "archive").write_bytes(long)
+    for _ in range(3):
+        running, children = begun(tmp_path / "archive")
+        (os.killpg if to_all else os.kill)(running.pid, number)
+        assert running.communicate(timeout=60) == ("", "ERROR: Stopped; nothing was written.\n")
+        assert running.returncode == 128 + number
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 # What it says
