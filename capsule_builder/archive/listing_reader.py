@@ -156,15 +156,10 @@ class Listing:
         """Takes the entry in the line at ``at``, which is in order and below no other."""
         if path <= self._last:
             raise damaged("listing-order", f"Its listing is out of order at {shown(path.decode())}")
-        above = self._open
-        while above and not path.startswith(above[-1]):
-            above.pop()
-        for other in reversed(above):
-            if path[len(other)] == _SLASH:
-                kind = self[self.find(other)].kind
-                what = f"{shown(other.decode())} is both {contents.NOUN[kind]} and a directory"
-                raise damaged("listing-nesting", f"{what}, with {shown(path.decode())} in it")
-        above.append(path)
+        if above := self._parent(path):
+            kind = self[self.find(above)].kind
+            what = f"{shown(above.decode())} is both {contents.NOUN[kind]} and a directory"
+            raise damaged("listing-nesting", f"{what}, with {shown(path.decode())} in it")
         self._count += 1
         if not self._last.startswith(path[: path.rfind(b"/") + 1]):
             self._count += contents.new_directories(path.decode(), self._last.decode())
@@ -173,6 +168,14 @@ class Listing:
             raise beyond("limit-entries", "Its listing", MAX_ENTRIES, "entries and directories")
         self._starts.append(at)
         self._last = path
+
+    def _parent(self, path: bytes) -> bytes | None:
+        """The nearest earlier entry that ``path`` lies below."""
+        while self._open and not path.startswith(self._open[-1]):
+            self._open.pop()
+        found = next((above for above in reversed(self._open) if path[len(above)] == _SLASH), None)
+        self._open.append(path)
+        return found
 
 
 def _entry(line: bytes, number: int) -> Listed:
