@@ -50,7 +50,10 @@ def shown(path: str) -> str:
     return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-PLAIN = re.compile(r"(?:[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,62}/)*[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,62}")
+PLAIN_PART = "[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,62}"
+"""A pattern of parts as nearly all are."""
+
+PLAIN = re.compile(f"(?:{PLAIN_PART}/)*{PLAIN_PART}")
 """Names as nearly all are, in which no problem can be."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from capsule_builder import minisign
+from capsule_builder.archive.effort import default_jobs
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import refusal
 from capsule_builder.file_name import check_file_name
@@ -131,12 +132,12 @@ def _signed(archive: BinaryIO, path: str, secret: SecretKey, copy: BinaryIO | No
     """
     digest = hashlib.blake2b()
 
-    def watch(data: bytes) -> None:
+    def watch(data: bytes | memoryview) -> None:
         digest.update(data)
         if copy:
             copy.write(data)
 
-    with CapsuleReader(archive, label=shown(path), watch=watch) as reader:
+    with CapsuleReader(archive, label=shown(path), watch=watch, jobs=default_jobs()) as reader:
         check_file_name(path, reader)
         manifest = reader.finish()
         claim = Claim(manifest.name, manifest.version, reader.id)

@@ -1,4 +1,7 @@
-"""Verifies a capsule: that it is one, that it is what it says, and who signed it."""
+"""Verifies a capsule: that it is one, that it is what it says, and who signed it.
+
+What knows of signatures is imported when there is a key.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from capsule_builder import minisign
 from capsule_builder.archive.damage import named
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import CapsuleError, refusal
 from capsule_builder.file_name import check_file_name
-from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
 from capsule_builder.paths import shown
 from capsule_builder.signals import undisturbed
-from capsule_builder.unpack import Staging
+
+if TYPE_CHECKING:
+    from capsule_builder.minisign import PublicKey, Signature
+    from capsule_builder.unpack import Staging
 
 MAX_LEGACY = 16 << 20
 """The largest archive checked against a signature of the legacy form, which needs all of it in memory."""
@@ -61,8 +66,9 @@ def verify(
     require_prehashed: bool = False,
     extract_to: str | None = None,
     before_commit: Callable[[], None] | None = None,
+    jobs: int = 1,
 ) -> Verified:
-    """Reads the capsule ``path`` once and to its end, and refuses it unless everything holds.
+    """Reads the capsule ``path`` once and to its end, over ``jobs`` processes, and refuses it unless everything holds.
 
     With ``keys`` its signature, ``<path>.minisig``, must be by one of them and name this capsule; that it is missing
     matters only when it is required. With ``extract_to``, a path where nothing is yet, the capsule is unpacked there;
@@ -78,18 +84,19 @@ def verify(
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(open_archive(path))
         watch = _Watch(signature, os.fstat(archive.fileno()).st_size, require_prehashed, name)
-        reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch))
+        reader = stack.enter_context(CapsuleReader(archive, label=name, watch=watch, jobs=jobs))
         _check_claim(signature, reader, name)
         check_file_name(path, reader)
         staging: Staging | None = None
         if extract_to is not None:
+            from capsule_builder.unpack import Staging
+
             with undisturbed():
                 staging = stack.enter_context(Staging(extract_to))
             stack.callback(reader.close)  # its thread would take signals that wait until all is cleared away
             staging.unpack(reader)
         manifest = reader.finish()
-        if key:
-            watch.verify(key)
+        signed_by = watch.verify(key) if key else None
         if before_commit:
             before_commit()
         if staging:
@@ -102,7 +109,7 @@ def verify(
             layers=len(reader.index.layers),
             size=watch.size,
             total_size=reader.metadata["total_size"],
-            signed_by=key_id_text(key.key_id) if key else None,
+            signed_by=signed_by,
             trusted_comment=signature.trusted_comment if signature else None,
         )
 
@@ -122,7 +129,7 @@ class _Watch:
             self._require_small(size)
             self._whole = bytearray()
 
-    def __call__(self, data: bytes) -> None:
+    def __call__(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         if self._whole is not None:
             self._require_small(len(self._whole) + len(data))
@@ -130,14 +137,17 @@ class _Watch:
         elif self._signature:
             self._digest.update(data)
 
-    def verify(self, key: PublicKey) -> None:
-        """Refuses the signature unless it is that of all that was seen."""
+    def verify(self, key: PublicKey) -> str:
+        """Refuses the signature unless it is that of all that was seen; gives the id of the key."""
+        from capsule_builder import minisign
+
         assert self._signature  # noqa: S101
         with _as_signature_error(self._name):
             if self._whole is not None:
                 minisign.verify(self._signature, io.BytesIO(self._whole), key)
             else:
                 minisign.verify_prehashed(self._signature, self._digest.digest(), key)
+        return minisign.key_id_text(key.key_id)
 
     def _require_small(self, size: int) -> None:
         if size > MAX_LEGACY:
@@ -159,13 +169,17 @@ def _read_signature(
             return None, None
         problems = refusal("signature-missing", f"No signature: {shown(place)}", "Have it signed.").problems
         raise UnsignedError(problems) from None
+    from capsule_builder import minisign
+
     with _as_signature_error(shown(path)):
-        signature = Signature.parse(data, "Its signature")
+        signature = minisign.Signature.parse(data, "Its signature")
         return signature, _author(signature, keys)
 
 
 def _author(signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
     """The key that made it. Several may have its id, which whoever makes a key can choose."""
+    from capsule_builder import minisign
+
     refused = None
     for key in keys:
         if key.key_id == signature.key_id:
@@ -177,7 +191,7 @@ def _author(signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
                 return key
     if refused:
         raise refused
-    message = f"Signed by a key that is not trusted: {key_id_text(signature.key_id)}"
+    message = f"Signed by a key that is not trusted: {minisign.key_id_text(signature.key_id)}"
     raise refusal("signature-unknown", message, "If you trust that key, name it.")
 
 
@@ -202,6 +216,8 @@ def read_small(path: str, what: str) -> bytes:
 def _check_claim(signature: Signature | None, reader: CapsuleReader, name: str) -> None:
     if not signature:
         return
+    from capsule_builder.minisign import Claim
+
     with _as_signature_error(name):
         claim = Claim.parse(signature.trusted_comment)
         if claim != Claim(reader.metadata["name"], reader.metadata["version"], reader.id):

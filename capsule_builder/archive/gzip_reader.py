@@ -24,10 +24,13 @@ _OTHERS = {
 class Source:
     """The bytes of an archive, from its beginning to its end, each read once.
 
-    ``watch`` is told of everything that is read, in order; ``position`` is that of the first byte.
+    ``watch`` is told of everything that is read, in order, and keeps nothing of it; ``position`` is that of the first
+    byte.
     """
 
-    def __init__(self, file: BinaryIO, watch: Callable[[bytes], object] | None = None, position: int = 0) -> None:
+    def __init__(
+        self, file: BinaryIO, watch: Callable[[bytes | memoryview], object] | None = None, position: int = 0
+    ) -> None:
         self._file = file
         self._watch = watch
         self._ahead = b""
@@ -49,6 +52,22 @@ class Source:
         self._at += len(data)
         self.position += len(data)
         return data
+
+    def into(self, room: memoryview) -> int:
+        """Fills the beginning of ``room``, at least a byte of it; 0 at the end.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self._at < len(self._ahead):
+            data = self.some(len(room))
+            room[: len(data)] = data
+            return len(data)
+        got: int = self._file.readinto(room[:_READ])  # type: ignore[attr-defined]
+        if self._watch:
+            self._watch(room[:got])
+        self.position += got
+        return got
 
     def take(self, size: int) -> bytes:
         """Exactly ``size`` bytes.

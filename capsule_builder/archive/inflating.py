@@ -98,6 +98,18 @@ class Inflating(Iterator[Piece]):
         return batch
 
 
+def plain_of(member: bytes, position: int, plain_size: int) -> Iterable[Piece]:
+    """What a member inflates to, which lies at ``position`` of the archive.
+
+    Raises:
+        CapsuleError: it is damaged, or does not inflate to ``plain_size`` bytes.
+    """
+    plain = inflated(member, plain_size) if member.startswith(HEADER) else None
+    if plain is not None:
+        return (plain,)  # to find out what is wrong with it:
+    return read_member(Source(io.BytesIO(member), position=position), len(member), plain_size)
+
+
 def _weight(member: IndexMember) -> int:
     return max(_LEAST, member.size + member.plain_size)
 
@@ -106,12 +118,8 @@ def _inflate(batch: _Batch) -> tuple[list[Piece], Exception | None]:
     """What the members of a batch inflate to, and the error that ends it."""
     pieces: list[Piece] = []
     for position, member, plain_size in batch.members:
-        plain = inflated(member, plain_size) if member.startswith(HEADER) else None
-        if plain is None:
-            try:  # to find out what is wrong with it
-                pieces += read_member(Source(io.BytesIO(member), position=position), len(member), plain_size)
-            except Exception as error:
-                return pieces, error
-        else:
-            pieces.append(plain)
+        try:
+            pieces += plain_of(member, position, plain_size)
+        except Exception as error:
+            return pieces, error
     return pieces, batch.error

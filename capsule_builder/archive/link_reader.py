@@ -24,13 +24,11 @@ class Walker:
 
     def check_links(self) -> None:
         """Refuses a link that leads out of the capsule, to nothing, or in a circle."""
-        for number in range(len(self._listing)):
-            line = self._listing.line(number)
-            if line.startswith(b"# symlink\t"):
-                _, path, target = line[:-1].split(b"\t")
-                if not target.startswith(b"/"):  # the interpreter contract: nothing to follow
-                    where = f"{shown(path.decode())} -> {shown(target.decode())}"
-                    self._follow(path.split(b"/")[:-1], target, 1, where)
+        for line in self._listing.links():
+            _, path, target = line[:-1].split(b"\t")
+            if not target.startswith(b"/"):  # the interpreter contract: nothing to follow
+                where = f"{shown(path.decode())} -> {shown(target.decode())}"
+                self._follow(path.split(b"/")[:-1], target, 1, where)
 
     def file(self, path: str) -> bool:
         """Whether ``path`` leads to a file, or to the interpreter contract."""

@@ -14,10 +14,12 @@ from capsule_builder.archive.limits import MAX_ENTRIES
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
 from capsule_builder.links import link_problem
-from capsule_builder.paths import MAX_PATH_BYTES, PLAIN, path_problem, shown
+from capsule_builder.paths import PLAIN_PART, path_problem, shown
 
-_MARK = ord("#")
-_PLAIN_FILE = re.compile(rb"([0-9a-f]{64}) ([ *])(" + PLAIN.pattern.encode() + rb")\n")
+_MARK, _STAR, _SLASH, _END = b"#*/\n"
+_LINK = b"\n# symlink\t"
+_PATH = 66  # where in a line for a file its path begins
+_PLAIN_FILE = re.compile(f"^[0-9a-f]{{64}} [ *]((?:{PLAIN_PART}/){{0,30}}{PLAIN_PART})\n".encode(), re.MULTILINE)
 _MAX_LINE = 9000  # two names of 4,096 bytes, and what is around them
 
 
@@ -37,13 +39,21 @@ class Listing:
         self.depth = 0
         self._view = memoryview(data)
         self._starts = array("I")
+        self._count = 0  # of entries, and of directories above them
+        self._last = b""
+        self._open: list[bytes] = []  # as contents.Nesting has them
         self._read()
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __getitem__(self, number: int) -> Listed:
-        return contents.parse_line(self.line(number))
+        start, data = self._starts[number], self.data
+        if data[start] == _MARK:
+            return contents.parse_line(self.line(number))
+        path = data[start + _PATH : data.index(b"\n", start)].decode()
+        kind: contents.Kind = "executable" if data[start + _PATH - 1] == _STAR else "file"
+        return Listed(path, kind, data[start : start + _PATH - 2].decode())
 
     def __iter__(self) -> Iterator[Listed]:
         return (self[number] for number in range(len(self)))
@@ -53,9 +63,32 @@ class Listing:
         start = self._starts[number]
         return bytes(self._view[start : self.data.index(b"\n", start) + 1])
 
+    def links(self) -> Iterator[bytes]:
+        """The lines of all links, with their line ends."""
+        at = self.data.find(_LINK)
+        while at >= 0:
+            end = self.data.index(b"\n", at + 1)
+            yield bytes(self._view[at + 1 : end + 1])
+            at = self.data.find(_LINK, end)
+
     def path(self, number: int) -> bytes:
         """The path of one entry."""
         return self._path(self._starts[number])
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Where the line of one entry begins and ends."""
+        start = self._starts[number]
+        return start, self.data.index(b"\n", start) + 1
+
+    def file_at(self, number: int, path: bytes) -> tuple[int, int] | None:
+        """:meth:`place`, if there is such an entry, and it is a file at ``path``."""
+        if number < len(self._starts):
+            start, data = self._starts[number], self.data
+            at = start + _PATH
+            end = at + len(path)
+            if data.startswith(path, at) and data[end] == _END and data[start] != _MARK:
+                return start, end + 1
+        return None
 
     def find(self, path: bytes, hint: int = 0) -> int:
         """The number of the entry at ``path``, or -1; found at once when it is ``hint``."""
@@ -77,37 +110,76 @@ class Listing:
         """The path in the line at ``start``."""
         end = self.data.index(b"\n", start)
         if self.data[start] != _MARK:
-            return bytes(self._view[start + 66 : end])
+            return bytes(self._view[start + _PATH : end])
         return bytes(self._view[start:end]).split(b"\t", 2)[1]
 
     def _read(self) -> None:
-        data, at, count = self.data, len(contents.LISTING_HEADER), 0
-        if not data.startswith(contents.LISTING_HEADER):
+        at = len(contents.LISTING_HEADER)
+        if not self.data.startswith(contents.LISTING_HEADER):
             raise damaged("listing-header", "Its listing does not begin with '# capsule-contents v1'")
-        nesting, last = contents.Nesting(), ""
-        while at < len(data):
-            end = data.find(b"\n", at, at + _MAX_LINE) + 1
-            if not end:
+        above, starts = self._open, self._starts
+        directory = b""  # that of the last path, with its slash
+        for match in _PLAIN_FILE.finditer(self.data, at):
+            start, end = match.span()
+            path = match[1]
+            if start != at:
+                self._others(at, start)
+                directory = b"/"
+            slash = path.rfind(b"/") + 1
+            if path[:slash] == directory and path > self._last and self._count < MAX_ENTRIES:
+                # Most are in the directory of the one before, and so below nothing else than that was.
+                while above and not path.startswith(above[-1]):
+                    above.pop()
+                above.append(path)
+                self._count += 1
+                self._last = path
+                starts.append(start)
+            else:
+                self._add(start, path)
+                directory = path[:slash]
+            self.files += 1
+            at = end
+        self._others(at, len(self.data))
+
+    def _others(self, at: int, end: int) -> None:
+        """The lines from there to there, which are not those of files with plain names."""
+        while at < end:
+            after = self.data.find(b"\n", at, at + _MAX_LINE) + 1
+            if not after:
                 raise damaged("listing-line", f"Line {len(self) + 2:,} of its listing has no end, or is too long")
-            entry = _entry(bytes(self._view[at:end]), len(self) + 2)
-            if entry.path <= last:
-                raise damaged("listing-order", f"Its listing is out of order at {shown(entry.path)}")
-            if parent := nesting.parent(entry):
-                what = f"{shown(parent[0].path)} is both {contents.NOUN[parent[0].kind]} and a directory"
-                raise damaged("listing-nesting", f"{what}, with {shown(entry.path)} in it")
-            count += 1 + contents.new_directories(entry.path, last)
-            if count > MAX_ENTRIES:
-                raise beyond("limit-entries", "Its listing", MAX_ENTRIES, "entries and directories")
+            entry = _entry(bytes(self._view[at:after]), len(self) + 2)
+            self._add(at, entry.path.encode())
             self.files += entry.kind in {"file", "executable"}
-            self.depth = max(self.depth, entry.path.count("/"))
-            self._starts.append(at)
-            last, at = entry.path, end
+            at = after
+
+    def _add(self, at: int, path: bytes) -> None:
+        """Takes the entry in the line at ``at``, which is in order and below no other."""
+        if path <= self._last:
+            raise damaged("listing-order", f"Its listing is out of order at {shown(path.decode())}")
+        if above := self._parent(path):
+            kind = self[self.find(above)].kind
+            what = f"{shown(above.decode())} is both {contents.NOUN[kind]} and a directory"
+            raise damaged("listing-nesting", f"{what}, with {shown(path.decode())} in it")
+        self._count += 1
+        if not self._last.startswith(path[: path.rfind(b"/") + 1]):
+            self._count += contents.new_directories(path.decode(), self._last.decode())
+            self.depth = max(self.depth, path.count(b"/"))
+        if self._count > MAX_ENTRIES:
+            raise beyond("limit-entries", "Its listing", MAX_ENTRIES, "entries and directories")
+        self._starts.append(at)
+        self._last = path
+
+    def _parent(self, path: bytes) -> bytes | None:
+        """The nearest earlier entry that ``path`` lies below."""
+        while self._open and not path.startswith(self._open[-1]):
+            self._open.pop()
+        found = next((above for above in reversed(self._open) if path[len(above)] == _SLASH), None)
+        self._open.append(path)
+        return found
 
 
 def _entry(line: bytes, number: int) -> Listed:
     try:
-        if len(line) <= MAX_PATH_BYTES and (match := _PLAIN_FILE.fullmatch(line)):
-            return Listed(match[3].decode(), "executable" if match[2] == b"*" else "file", match[1].decode())
         entry = contents.parse_line(line)
     except UnicodeDecodeError:
         raise damaged("listing-encoding", f"Line {number:,} of its listing is not UTF-8") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 from collections.abc import Sequence
@@ -100,6 +99,8 @@ def _count(value: object) -> bool:
 def _time(value: object) -> bool:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z", value):
         return False
+    import datetime  # few have a time
+
     try:
         return bool(datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import BinaryIO
 
 from capsule_builder.elf import ET_DYN, read_header
@@ -75,6 +74,8 @@ class ModeReader:
             self._answer = is_program(bytes(self._first[:_HEAD]), self._read_so_far)
         except _BeyondError as beyond:
             if header and beyond.offset == header.table:  # what that table leads to may have gone by when it comes
+                import tempfile  # it takes long, and few need it
+
                 self._whole = tempfile.TemporaryFile()  # noqa: SIM115
                 self._whole.write(self._first)
             else:

@@ -72,12 +72,13 @@ class Processes(Generic[Task, Result]):
 
     def submit(self, task: Task) -> None:
         """Has it done, when its turn comes; the first task has the copies made."""
-        while self._wanted:
-            try:
-                self._copies.append(self._fork())
-                self._wanted -= 1
-            except OSError:  # there are too many, or there is no room
-                self._wanted = 0
+        with undisturbed():  # a copy that is made is one that is known
+            while self._wanted:
+                try:
+                    self._copies.append(self._fork())
+                    self._wanted -= 1
+                except OSError:  # there are too many, or there is no room
+                    self._wanted = 0
         if self._copies:
             self._todo.append((self._submitted, pickle.dumps(task, pickle.HIGHEST_PROTOCOL)))
             self._feed()
@@ -127,7 +128,7 @@ class Processes(Generic[Task, Result]):
         results, result_end = os.pipe()
         ours, theirs = (tasks, results), (task_end, result_end)
         try:
-            with undisturbed(), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of threads, which a copy lacks: it asks nothing of any
                 pid = os.fork()
                 if not pid:
@@ -144,8 +145,8 @@ class Processes(Generic[Task, Result]):
         """In a copy: does what it is told until nobody is there to tell it."""
         status = 1
         try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they come to all of us: our maker says so
+                signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
             for fd in (*ours, *(end for copy in self._copies for end in (copy.tasks, copy.results))):
                 os.close(fd)

@@ -5,33 +5,33 @@ Memory stays below 256 MiB whatever comes, time is linear in the archive and in 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from capsule_builder.archive.damage import beyond, damaged, labelled, named
+from capsule_builder.archive.checking import Checking
+from capsule_builder.archive.damage import beyond, damaged, named
+from capsule_builder.archive.entry_reader import FILES, EntryReader
 from capsule_builder.archive.gzip_reader import Source, read_member
-from capsule_builder.archive.index_reader import Index, IndexEntry, IndexLayer
+from capsule_builder.archive.index_reader import Index
 from capsule_builder.archive.inflating import Inflating
 from capsule_builder.archive.limits import MAX_INDEX, MAX_LISTING, MAX_METADATA
 from capsule_builder.archive.link_reader import Walker
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import BLOCK_SIZE, TAIL
 from capsule_builder.archive.metadata_reader import check_claims, read_metadata
-from capsule_builder.archive.mode_reader import ModeReader
 from capsule_builder.archive.tar import BLOCK, header, padding
 from capsule_builder.archive.tar_reader import Tar
 from capsule_builder.contents import Kind, Listed
-from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.manifest import Manifest, load
-from capsule_builder.manifest.encoding import MAX_BYTES
+from capsule_builder.errors import refusal
 from capsule_builder.paths import CONTENTS_NAME, INDEX_NAME, MANIFEST_NAME, METADATA_NAME, shown
-from capsule_builder.patterns import Patterns
+
+if TYPE_CHECKING:
+    from capsule_builder.manifest import Manifest
 
 MAX_PATTERNS = 32 << 10
 """The most characters of patterns under ``executables``, all together."""
@@ -73,16 +73,25 @@ class CapsuleReader:
     """Reads one capsule, once, from its beginning to its end.
 
     ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
-    read. When it has been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each
-    other, and the rest has yet to bear them out (:meth:`entries`, :meth:`finish`).
+    read. Content that nobody asks for is checked over ``jobs`` processes. When it has been made, the head has been
+    read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has yet to bear them out
+    (:meth:`entries`, :meth:`finish`).
 
     Raises:
         CapsuleError: it is no capsule, or a damaged one.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, file: BinaryIO, *, label: str, watch: Callable[[bytes], object] | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        label: str,
+        watch: Callable[[bytes | memoryview], object] | None = None,
+        jobs: int = 1,
+    ) -> None:
         self._label = label
+        self._jobs = jobs
         self._source = Source(file, watch)
         self._manifest: Manifest | None = None
         self._ahead: Inflating | None = None
@@ -121,8 +130,13 @@ class CapsuleReader:
             CapsuleError: there is something wrong with the rest, or the manifest does not fit the content.
             OSError: the file cannot be read.
         """
-        for _ in self.entries():
-            pass
+        if self._entries is None:
+            checking = Checking(self._source, self.index, self.listing, self._label)
+            checking.check(self._jobs)
+            self._manifest = checking.manifest
+        else:
+            for _ in self._entries:
+                pass
         with named(self._label):
             if self._source.take(len(TAIL)) != TAIL:
                 raise damaged("archive-tail", "It does not end as every capsule does")
@@ -185,7 +199,7 @@ class CapsuleReader:
         number = self.listing.find(MANIFEST_NAME.encode())
         if number < 0:
             raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
-        if self.listing[number].kind not in {"file", "executable"}:
+        if self.listing[number].kind not in FILES:
             raise damaged("manifest-special", f"Its manifest is no file: {MANIFEST_NAME}")
         first = self.index.layers[0]
         if first.facts.name != _FIRST_LAYER or all(entry.path != MANIFEST_NAME for entry in first.entries()):
@@ -194,52 +208,23 @@ class CapsuleReader:
     def _read_entries(self) -> Iterator[ReadEntry]:
         seen = bytearray(len(self.listing))
         self._ahead = Inflating(self._source, (member for layer in self.index.layers for member in layer.members()))
-        tar = Tar(self._ahead)
+        tar, reader = Tar(self._ahead), EntryReader(self._label)
         for layer in self.index.layers:
             for line in layer.entries():
                 listed, first = Listed(line.path, "dir"), True
                 if line.number >= 0:
                     listed, first = self.listing[line.number], not seen[line.number]
                     seen[line.number] = 1
-                try:
-                    entry = self._entry(tar, layer, line, listed, first)
-                except CapsuleError as error:
-                    raise labelled(error, self._label) from None
-                yield entry
-                for _ in entry.chunks():
+                reader.header(tar, listed, line.size)
+                target = listed.detail if listed.kind == "symlink" else ""
+                content = reader.content(tar, listed, line.size)
+                yield ReadEntry(line.path, listed.kind, line.size, layer.facts.name, target, first, content)
+                for _ in content:
                     pass
         with named(self._label):
             if tar.some(1):
                 raise damaged("tar-trailing", "Its members hold more than its index says")
-
-    def _entry(self, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed, first: bool) -> ReadEntry:
-        """Takes the header of the next entry, which must be the one that the listing and the index call for."""
-        target = listed.detail if listed.kind == "symlink" else ""
-        tar.header(header(listed.path, listed.kind, line.size, target), listed.path)
-        is_file = listed.kind in {"file", "executable"}
-        content = self._content(tar, line, listed) if is_file else iter(())
-        return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, first, content)
-
-    def _content(self, tar: Tar, line: IndexEntry, listed: Listed) -> Iterator[bytes | bytearray]:
-        digest, manifest = hashlib.sha256(), bytearray()
-        mode = ModeReader()
-        try:
-            for piece in tar.content(line.size, line.path):
-                digest.update(piece)
-                mode.feed(piece, last=len(piece) == line.size)
-                if line.path == MANIFEST_NAME and len(manifest) <= MAX_BYTES:
-                    manifest += piece
-                yield piece
-            if digest.hexdigest() != listed.detail:
-                raise damaged("content-hash", f"Not what the listing says: {shown(line.path)}")
-            if listed.kind != "executable" and mode.executable():
-                raise damaged("mode-content", f"A program that is listed as a file like others: {shown(line.path)}")
-            if line.path == MANIFEST_NAME and self._manifest is None:
-                self._manifest, _ = load(bytes(manifest), f"{self._label}/{MANIFEST_NAME}")
-        except CapsuleError as error:
-            raise labelled(error, self._label) from None
-        finally:
-            mode.close()
+        self._manifest = reader.manifest
 
     def _check_manifest(self, manifest: Manifest) -> None:
         said = {key: self.metadata[key] for key in ("name", "version", "entrypoint")}
@@ -254,6 +239,8 @@ class CapsuleReader:
         length = sum(map(len, manifest.executables))
         if length > MAX_PATTERNS:
             raise beyond("limit-patterns", "Its patterns of executables", MAX_PATTERNS, "characters")
+        from capsule_builder.patterns import Patterns  # few name any
+
         patterns, work = Patterns(manifest.executables), 0
         for listed in self.listing:
             if listed.kind != "file":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Literal
 
 BLOCK = 512
@@ -18,6 +19,7 @@ _PAX_NAME = b"././@PaxHeader"
 _OWNERS = {mode: b"%07o\0" % mode + b"0000000\0" * 2 for mode in _MODE.values()}  # mode, uid, gid
 _TIME = b"%011o\0" % MTIME
 _MAGIC = b"ustar\00000" + bytes(64) + b"0000000\0" * 2  # magic, version, names of owner and group, device numbers
+_FEW = 256  # bytes whose sum is below 65,521, whatever they are
 _FIXED_SUM = sum(_TIME + _MAGIC) + 8 * 0x20  # the checksum itself counts as spaces
 
 
@@ -73,10 +75,15 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % size + rest
 
 
+def _sum(data: bytes) -> int:
+    """The sum of some bytes; of few it is half of their Adler-32, which takes a fraction of the time."""
+    return zlib.adler32(data, 0) & 0xFFFF if len(data) <= _FEW else sum(data)
+
+
 def _block(prefix: bytes, name: bytes, kind: bytes, mode: int, size: int, link: bytes) -> bytes:
     owner = _OWNERS.get(mode) or b"%07o\0" % mode + b"0000000\0" * 2
     length = b"%011o\0" % size
-    total = _FIXED_SUM + sum(b"".join((name, owner, length, kind, link, prefix)))
+    total = _FIXED_SUM + _sum(b"".join((name, owner, length, kind, link, prefix)))
     return b"".join(
         (name.ljust(100, b"\0"), owner, length, _TIME, b"%06o\0 " % total, kind, link.ljust(100, b"\0"), _MAGIC,
          prefix.ljust(167, b"\0"))

@@ -8,6 +8,8 @@ from capsule_builder.archive.damage import damaged
 from capsule_builder.archive.tar import BLOCK
 from capsule_builder.paths import shown
 
+_ZEROS = bytes(BLOCK)
+_LARGE = 1 << 20  # bytes that are not to be in memory twice
 _FOREIGN = {
     b"1": ("tar-hardlink", "is a hard link"),
     b"3": ("tar-device", "is a device"),
@@ -32,21 +34,27 @@ class Tar:
     def __init__(self, pieces: Iterable[bytes | bytearray]) -> None:
         self._pieces = iter(pieces)
         self._piece: bytes | bytearray = b""
-        self._at = 0
+        self._at = self._end = 0
 
     def some(self, size: int) -> bytes | bytearray:
         """At least one and at most ``size`` bytes; empty at the end."""
-        while self._at == len(self._piece):
-            piece = next(self._pieces, None)
-            if piece is None:
+        at, piece = self._at, self._piece
+        while at == self._end:
+            found = next(self._pieces, None)
+            if found is None:
                 return b""
-            self._piece, self._at = piece, 0
-        if self._at == 0 and len(self._piece) <= size:
-            data, self._piece = self._piece, b""
-            return data
-        data = self._piece[self._at : self._at + size]
-        self._at += len(data)
-        return data
+            at, piece = 0, found
+            self._at, self._piece, self._end = 0, piece, len(piece)
+        if at == 0 and self._end <= size:
+            self._piece, self._end = b"", 0
+            return piece
+        end = min(at + size, self._end)
+        if end - at >= _LARGE and self._end - end < end - at and isinstance(piece, bytearray):
+            self._piece, self._at, self._end = piece[end:], 0, self._end - end
+            del piece[end:], piece[:at]  # neither moves what stays
+            return piece
+        self._at = end
+        return piece[at:end]
 
     def take(self, size: int) -> bytes | bytearray:
         """Exactly ``size`` bytes.
@@ -54,6 +62,10 @@ class Tar:
         Raises:
             CapsuleError: the tar ends before.
         """
+        at = self._at
+        if self._end - at > size:
+            self._at = end = at + size
+            return self._piece[at:end]
         data = self.some(size)
         while len(data) < size:
             more = self.some(size - len(data))
@@ -81,9 +93,20 @@ class Tar:
                 self._padding(size, path)
             yield piece
 
+    def whole(self, size: int, path: str) -> bytes | bytearray | None:
+        """What :meth:`content` gives, if that is one piece; nothing is taken if it is not."""
+        if size and self._at == self._end:
+            self._piece, self._at = next(self._pieces, b""), 0
+            self._end = len(self._piece)
+        if not size or self._end - self._at < size:
+            return None
+        data = self.some(size)
+        self._padding(size, path)
+        return data
+
     def _padding(self, size: int, path: str) -> None:
         fill = -size % BLOCK
-        if fill and self.take(fill).strip(b"\0"):
+        if fill and self.take(fill) != _ZEROS[:fill]:
             raise damaged("tar-padding", f"After the content of {shown(path)} there are bytes that belong to nothing")
 
 

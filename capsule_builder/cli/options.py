@@ -41,13 +41,7 @@ def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DE
         type=some,
         help="its manifest, included as capsule.yml (default: capsule.yml of the application)",
     )
-    parser.add_argument(
-        "--jobs",
-        metavar="N",
-        type=_number(1, MAX_JOBS),
-        default=default_jobs(),
-        help="threads that compress (default: one a core); the bytes are the same for any number",
-    )
+    add_jobs(parser, "threads that compress (default: one a core); the bytes are the same for any number")
     parser.add_argument(
         "--compression-level",
         metavar="N",
@@ -101,6 +95,11 @@ def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DE
         type=some,
         help="the interpreter that compiles (default: this one if it is of the right version, or python3.X on PATH)",
     )
+
+
+def add_jobs(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``--jobs``, a number of ``what``."""
+    parser.add_argument("--jobs", metavar="N", type=_number(1, MAX_JOBS), default=default_jobs(), help=what)
 
 
 def check_build_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

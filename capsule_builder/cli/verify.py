@@ -7,14 +7,17 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from capsule_builder.cli import report
-from capsule_builder.cli.options import some
+from capsule_builder.cli.options import add_jobs, some
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
-from capsule_builder.minisign import PublicKey, SecretKeyFile
 from capsule_builder.paths import shown
 from capsule_builder.verify import SignatureError, UnsignedError, Verified, read_small, verify
+
+if TYPE_CHECKING:
+    from capsule_builder.minisign import PublicKey
 
 _EPILOG = """\
 examples:
@@ -33,6 +36,7 @@ _STATUS = {
     "extract-space": _SYSTEM,
     "file-special": _SYSTEM,
     "open-files": _SYSTEM,
+    "process-ended": _SYSTEM,
 }
 _KEY = re.compile(r"RW[A-Za-z0-9+/]{54}")
 _MAX_KEY = 16 << 10
@@ -71,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 require_prehashed=arguments.require_prehashed,
                 extract_to=arguments.extract_to,
                 before_commit=report.finish,
+                jobs=arguments.jobs,
             )
         except UnsignedError as refused:
             problems, status = refused.problems, _UNSIGNED
@@ -100,13 +105,15 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
         CapsuleError: some of them are no public keys, or the directory holds none.
         OSError: one cannot be read.
     """
+    if not arguments.public_key and not arguments.trusted_keys:
+        return []
+    from capsule_builder.minisign import PublicKey  # it takes long to import
+
     if arguments.public_key and _KEY.fullmatch(arguments.public_key):
         return [PublicKey.parse(arguments.public_key.encode())]
     if arguments.public_key:
         with open(arguments.public_key, "rb") as file:  # a pipe, too
             return [_key(file.read(_MAX_KEY + 1), arguments.public_key)]
-    if not arguments.trusted_keys:
-        return []
     names = sorted(name for name in os.listdir(arguments.trusted_keys) if name.endswith(".pub"))
     if not names:
         where = shown(arguments.trusted_keys)
@@ -125,6 +132,8 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
 
 
 def _key(data: bytes, path: str) -> PublicKey:
+    from capsule_builder.minisign import PublicKey
+
     try:
         return PublicKey.parse(data, shown(path))
     except CapsuleError:
@@ -134,6 +143,8 @@ def _key(data: bytes, path: str) -> PublicKey:
 
 
 def _is_secret(data: bytes) -> bool:
+    from capsule_builder.minisign import SecretKeyFile
+
     try:
         SecretKeyFile.parse(data)
     except CapsuleError:
@@ -216,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         type=some,
         help="unpack it to DIR, which does not exist or is empty, once everything holds",
     )
+    add_jobs(parser, "processes that check (default: one a core); with --extract-to it is one")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     return parser

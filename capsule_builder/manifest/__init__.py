@@ -13,9 +13,13 @@ turns text into nodes that know their positions, *structure* refuses what YAML a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from capsule_builder.manifest.model import HealthCheck, Manifest, Resources, Service
 from capsule_builder.manifest.problems import ManifestError, ManifestProblem
-from capsule_builder.manifest.reading import check, load
+
+if TYPE_CHECKING:
+    from capsule_builder.manifest.reading import check, load
 
 __all__ = [
     "HealthCheck",
@@ -27,3 +31,12 @@ __all__ = [
     "check",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What reads YAML, once it is asked for: importing it takes longer than all else that is here."""
+    if name not in {"check", "load"}:
+        raise AttributeError(name)
+    from capsule_builder.manifest import reading
+
+    return getattr(reading, name)

@@ -64,6 +64,9 @@ def archive(data: bytes) -> bool:
             law(entry.kind not in FILES or len(content) == entry.size, f"the size is that of the content: {entry.path}")
             entries.append((entry.layer, entry.path, entry.kind, entry.target.encode() + content))
         manifest = reader.finish()
+    with judging() as alone, CapsuleReader(io.BytesIO(data), label="fuzzed") as unread:
+        law(unread.finish() == manifest, "a manifest is found whether the content is read or not")
+    law(alone.problems == judgement.problems, "content is judged alike whether it is read or not")
     if judgement.taken:
         law(manifest, "a capsule has a manifest")
         _check_bytes(data, reader, entries)

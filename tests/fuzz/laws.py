@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from capsule_builder.errors import CapsuleError
+from capsule_builder.errors import CapsuleError, Problem
 
 MAX_SECONDS = 10.0
 """Of CPU time, for at most 64 KiB: nothing that takes linear time comes near, on any machine."""
@@ -30,9 +30,10 @@ def law(holds: object, text: str) -> None:
 
 
 class Judgement:
-    """Whether something was taken: ``taken`` is False after a refusal, which is well worded."""
+    """Whether something was taken: ``taken`` is False after a refusal, which is well worded, and has ``problems``."""
 
     taken = True
+    problems: tuple[Problem, ...] = ()
 
 
 @contextlib.contextmanager
@@ -43,7 +44,7 @@ def judging() -> Iterator[Judgement]:
     try:
         yield judgement
     except CapsuleError as error:
-        judgement.taken = False
+        judgement.taken, judgement.problems = False, error.problems
         check_refusal(error)
     law(time.process_time() - begin < MAX_SECONDS, f"takes less than {MAX_SECONDS} seconds")
 

@@ -11,7 +11,7 @@ import installer.utils
 import pytest
 
 from capsule_builder import minisign
-from capsule_builder.archive import gzip_reader, index_reader, listing_reader, reader, zip_members
+from capsule_builder.archive import entry_reader, gzip_reader, index_reader, listing_reader, reader, zip_members
 from capsule_builder.archive import zip as zip_reader
 from capsule_builder.archive.link_reader import Walker
 from capsule_builder.archive.mode_reader import ModeReader
@@ -53,7 +53,7 @@ def _without_crc() -> types.SimpleNamespace:
 def no_hash(patch: Patch) -> None:
     """Contents are taken whatever their SHA-256 is."""
     same = types.SimpleNamespace(hexdigest=lambda: Anything(), update=lambda _: None)
-    patch.setattr(reader, "hashlib", types.SimpleNamespace(sha256=lambda: same))
+    patch.setattr(entry_reader, "hashlib", types.SimpleNamespace(sha256=lambda: same))
 
 
 class Anything(str):
@@ -153,7 +153,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Patch], None]]] = {
     "links of a capsule that are not followed": ("forged", nothing(Walker, "check_links")),
     "an entrypoint that is not looked for": ("forged", nothing(Walker, "file", True)),
     "paths that lead anywhere": ("listing", nothing(listing_reader, "path_problem")),
-    "entries below entries": ("listing-forged", nothing(listing_reader.contents.Nesting, "parent")),
+    "entries below entries": ("listing-forged", nothing(listing_reader.Listing, "_parent")),
     "layers with another digest": ("index", index_digests),
     "members that end elsewhere": ("index", nothing(index_reader.Index, "_close")),
     "tables that have not come yet": ("program", unread_tables),

@@ -22,8 +22,8 @@ from capsule_builder.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot
 from tests.format import vectors
 from tests.format.test_vectors import layers
-from tests.reader.bombs import zero_file
-from tests.reader.forge import Forge, One, with_change, with_entries
+from tests.reader.bombs import quick_member, zero_file
+from tests.reader.forge import Forge, One, small, with_change, with_entries
 
 DOCS = Path(__file__).parents[2] / "docs"
 ID = json.loads((vectors.DIRECTORY / "kinds" / "expected.json").read_text())["id"]
@@ -73,6 +73,76 @@ def verify(*arguments: str | Path, status: int, code: str = "", **options: objec
     assert [error["code"] for error in found.get("errors", [])] == ([code] if code else [])
     assert found.get("status", 0) == status
     return ran
+
+
+# Over how many processes
+
+
+def test_any_number_of_jobs_says_the_same(tmp_path: Path, large: bytes) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(large)
+    sound = {verify(path, "--jobs", number, status=0).out for number in ("1", "2", "64")}
+    assert len(sound) == 1
+    for number in ("0", "65", "two"):
+        assert (
+            f"argument --jobs: '{number}' is not a number from 1 to 64"
+            in capsbuild("verify", path, "--jobs", number).err
+        )
+
+
+def test_a_signature_is_that_of_what_the_processes_have_checked(tmp_path: Path, key: Path, secret: SecretKey) -> None:
+    archive = tmp_path / "archive"
+    archive.write_bytes(with_entries(*(One(f"z{number}", "file", bytes(3 << 20)) for number in range(4))))
+    reader = json.loads(verify(archive, status=0).out)
+    sign(archive, secret, f"capsule=forged@1.2.3 id={reader['id']}")
+    for number in ("1", "2"):
+        found = json.loads(verify(archive, "--public-key", key, "--jobs", number, status=0).out)
+        assert found["signature"] == "good"
+        assert found["size"] == archive.stat().st_size
+
+
+@pytest.fixture(scope="session")
+def long() -> bytes:
+    """A capsule that several processes check for some time."""
+    entries = [*small(), *(One(f"z{number:02}", "file", bytes(16 << 20)) for number in range(24))]
+    tars = [one.tar() for one in entries]
+    return Forge([("app", entries)], fragment=lambda _: tars, member=quick_member).build()
+
+
+def begun(archive: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """The command, and the processes that it has begun."""
+    running = subprocess.Popen(
+        [*COMMAND, "verify", archive, "--jobs", "2", "--json"],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    while len(found := children.read_text().split()) < 2:
+        assert running.poll() is None
+        time.sleep(0.002)
+    return running, list(map(int, found))
+
+
+def test_a_process_that_somebody_ends_is_no_fault_of_the_capsule(tmp_path: Path, long: bytes) -> None:
+    (tmp_path / "archive").write_bytes(long)
+    running, children = begun(tmp_path / "archive")
+    os.kill(children[0], signal.SIGKILL)
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, json.loads(out)["errors"][0]["code"]) == (3, "process-ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("to_all", [True, False])
+def test_a_request_to_stop_ends_all_processes(
+    to_all: bool, number: signal.Signals, tmp_path: Path, long: bytes
+) -> None:
+    """As Ctrl-C does, it may come to all of them."""
+    (tmp_path / "archive").write_bytes(long)
+    for _ in range(3):
+        running, children = begun(tmp_path / "archive")
+        (os.killpg if to_all else os.kill)(running.pid, number)
+        assert running.communicate(timeout=60) == ("", "ERROR: Stopped; nothing was written.\n")
+        assert running.returncode == 128 + number
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 # What it says
