@@ -99,9 +99,9 @@ def test_every_kind_of_damage_is_found_in_the_same_place(way: str) -> None:
     head = archive.index(GZIP + zlib_of(small()[0].tar()))
     verdicts = set()
     for number, corrupt in enumerate(corruptions(archive)):
-        if number // 6 >= head and number % 11 == 0 and corrupt != archive:
+        if number // 6 >= head and number % 23 == 0 and corrupt != archive:
             verdicts.add(str(same_for_all(corrupt)))
-    assert len(verdicts) > 20, way
+    assert len(verdicts) > 15, way
 
 
 def zlib_of(plain: bytes) -> bytes:
