@@ -89,7 +89,7 @@ LISTED = st.one_of(
         Listed, GOOD, st.sampled_from(["file", "executable"]), st.text("0123456789abcdef", min_size=64, max_size=64)
     ),
     st.builds(Listed, GOOD, st.just("symlink"), GOOD),
-    st.builds(Listed, GOOD, st.just("dir")),
+    st.builds(Listed, GOOD, st.just("dir"), st.just("")),
 )
 
 
