@@ -27,17 +27,23 @@ from capsule_builder.sources.tree import Dropped, Entries
 PART_SIZE = 2 << 20
 """About how many tar bytes make a part."""
 
+_LARGE = 16 << 20  # tar bytes from which on one entry is work for all threads, and too much to hand over
+_IN_FLIGHT = 48 << 20  # tar bytes of the parts that may be on their way
 _PLAIN_NAME = 99  # bytes: of what is shorter, the name stands in one block
 _WINDOW = 4  # parts a process that may be on their way
 _WORTH = 8 << 20  # tar bytes from which on it pays to make processes
 
 
 class Part(NamedTuple):
-    """Entries of a directory from place ``start`` to before ``end``; a large one has its own part."""
+    """Entries of a directory from place ``start`` to before ``end``, of ``weight`` tar bytes.
+
+    A ``large`` one has its own part.
+    """
 
     start: int
     end: int
-    large: bool
+    weight: int
+    large: bool = False
 
 
 class Written(NamedTuple):
@@ -103,12 +109,15 @@ def write_in_parts(
 
     files.contents.write(LISTING_HEADER)
     waiting: deque[Part] = deque()
+    weight = 0
     with Processes(jobs, write, progress) as processes:
         for part in parts(entries, sizes):
             waiting.append(part)
             if not part.large:
                 processes.submit(part)
-            while waiting and (waiting[0].large or processes.waiting >= _WINDOW * jobs):
+            weight += part.weight
+            while waiting and (waiting[0].large or processes.waiting >= _WINDOW * jobs or weight > _IN_FLIGHT):
+                weight -= waiting[0].weight
                 take(waiting.popleft())
         while waiting:
             take(waiting.popleft())
@@ -127,19 +136,19 @@ def parts(entries: Entries, sizes: dict[str, int]) -> Iterator[Part]:
         length = _header_size(entries, path, size) + size + -size % tar.BLOCK
         if block and block + length > BLOCK_SIZE:
             block = 0
-        if not block and weight and (weight >= PART_SIZE or length > BLOCK_SIZE):
-            yield Part(start, place, large=False)
+        if not block and weight and (weight >= PART_SIZE or length > min(PART_SIZE, _LARGE)):
+            yield Part(start, place, weight)
             start, weight = place, 0
-        if length > BLOCK_SIZE:
-            yield Part(place, place + 1, large=True)
+        if length > _LARGE:
+            yield Part(place, place + 1, length, large=True)
             start = place + 1
             continue
         weight += length
         block += length
-        if block >= PACK_SIZE and is_border(path):
+        if block > BLOCK_SIZE or (block >= PACK_SIZE and is_border(path)):
             block = 0
     if weight:
-        yield Part(start, len(entries.paths), large=False)
+        yield Part(start, len(entries.paths), weight)
 
 
 def _header_size(entries: Entries, path: str, size: int) -> int:
