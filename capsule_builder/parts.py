@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from capsule_builder.archive import tar
-from capsule_builder.archive.processes import POSSIBLE, Processes, Telling
+from capsule_builder.archive.processes import Processes, Telling
 from capsule_builder.archive.sizes import BLOCK_SIZE, PACK_SIZE, is_border
 from capsule_builder.contents import LISTING_HEADER
 from capsule_builder.entries import Entry, File
@@ -31,7 +31,6 @@ _LARGE = 16 << 20  # tar bytes from which on one entry is work for all threads, 
 _IN_FLIGHT = 48 << 20  # tar bytes of the parts that may be on their way
 _PLAIN_NAME = 99  # bytes: of what is shorter, the name stands in one block
 _WINDOW = 4  # parts a process that may be on their way
-_WORTH = 8 << 20  # tar bytes from which on it pays to make processes
 
 
 class Part(NamedTuple):
@@ -54,12 +53,6 @@ class Written(NamedTuple):
     places: bytes
     named: list[str]
     dropped: list[Dropped]
-
-
-def is_worth_it(entries: Entries, jobs: int) -> bool:
-    """Whether several processes would write them in less time."""
-    worth = entries.tree.size + len(entries.paths) * tar.BLOCK >= _WORTH
-    return worth and POSSIBLE and jobs > 1 and isinstance(entries.tree, DirectoryTree)
 
 
 def write_in_parts(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from capsule_builder.archive.processes import POSSIBLE, Processes, Telling
-from capsule_builder.cache.fragment import CachedFragment
-from capsule_builder.cache.layers import write_through
-from capsule_builder.cache.memory import Memory
-from capsule_builder.cache.whole import keep_whole, recall_whole, whole_key
+from capsule_builder.archive.tar import BLOCK
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import LayerFiles, LayerInput, Progress, write_layer
-from capsule_builder.parts import is_worth_it, write_in_parts
 from capsule_builder.sources.directory import DirectoryTree
 from capsule_builder.sources.tree import Entries, Tree
 
-_WORTH_PROCESSES = 8 << 20  # bytes in wheels from which on it pays to make processes for them
+if TYPE_CHECKING:
+    from capsule_builder.cache.fragment import CachedFragment
+    from capsule_builder.cache.memory import Memory
+
+# What most builds need nothing of is imported where it is needed: small ones take little longer than the imports.
+
+_WORTH_PROCESSES = 8 << 20  # bytes, in wheels or in a directory, from which on it pays to make processes for them
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +67,8 @@ def write_layers(
             with work.noted():
                 processes.result()
     if memory:
+        from capsule_builder.cache.whole import keep_whole
+
         for work in left:
             if work.key and not work.problems:
                 work.spread = keep_whole(work.key, work.files, memory.store)
@@ -71,6 +76,8 @@ def write_layers(
 
 def _recalled(work: Work, memory: Memory, level: int, progress: Progress | None) -> bool:
     """Whether the cache has it whole; if it may be kept so, it has a key from here on."""
+    from capsule_builder.cache.whole import recall_whole, whole_key
+
     with work.noted():
         if about := work.layer.about() if work.layer.about else memory.zip:
             work.key = whole_key(work.layer, about, maker=memory.maker, level=level)
@@ -83,11 +90,15 @@ def _recalled(work: Work, memory: Memory, level: int, progress: Progress | None)
 def _write(work: Work, through: Memory | None, level: int, jobs: int, progress: Progress | None) -> None:
     layer, files = work.layer, work.files
     if not through or work.key or layer.is_wheel:
-        if isinstance(layer.entries, Entries) and is_worth_it(layer.entries, jobs):
+        if isinstance(layer.entries, Entries) and _divisible(layer.entries, jobs):
+            from capsule_builder.parts import write_in_parts
+
             write_in_parts(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
         else:
             write_layer(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
         return
+    from capsule_builder.cache.layers import write_through
+
     work.spread = write_through(
         layer.entries,
         files,
@@ -99,6 +110,12 @@ def _write(work: Work, through: Memory | None, level: int, jobs: int, progress: 
         progress=progress,
         verified=layer.verified,
     )
+
+
+def _divisible(entries: Entries, jobs: int) -> bool:
+    """Whether several processes would write them in less time."""
+    tar_size = entries.tree.size + len(entries.paths) * BLOCK
+    return POSSIBLE and jobs > 1 and tar_size >= _WORTH_PROCESSES and isinstance(entries.tree, DirectoryTree)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ A copy has all that was there when it was made, and so is only told what to do; 
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import signal
 import struct
@@ -80,7 +79,7 @@ class Processes(Generic[Task, Result]):
                 except OSError:  # there are too many, or there is no room
                     self._wanted = 0
         if self._copies:
-            self._todo.append((self._submitted, pickle.dumps(task, pickle.HIGHEST_PROTOCOL)))
+            self._todo.append((self._submitted, _pickled(task)))
             self._feed()
         else:
             self._here.append(task)
@@ -154,7 +153,7 @@ class Processes(Generic[Task, Result]):
             self._told = results
             while (length := _receive(tasks, _LENGTH.size)) and (task := _receive(tasks, *_LENGTH.unpack(length))):
                 try:
-                    _send(results, _GIVEN, self._work(pickle.loads(task)))  # noqa: S301 - from our own maker
+                    _send(results, _GIVEN, self._work(_unpickled(task)))
                 except Exception as error:
                     _send(results, _RAISED, error)
             status = 0
@@ -187,7 +186,7 @@ class Processes(Generic[Task, Result]):
                 end = _LENGTH.size + length
                 if len(copy.read) < end:
                     break
-                kind, value = pickle.loads(memoryview(copy.read)[_LENGTH.size : end])  # noqa: S301 - from our own copy
+                kind, value = _unpickled(memoryview(copy.read)[_LENGTH.size : end])
                 del copy.read[:end]
                 if kind != _TOLD:
                     self._done[copy.doing.popleft()] = kind, value
@@ -242,9 +241,21 @@ class Telling:
 
 
 def _send(fd: int, kind: int, value: object) -> None:
-    data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
+    data = _pickled((kind, value))
     _write(fd, _LENGTH.pack(len(data)))
     _write(fd, data)
+
+
+def _pickled(value: object) -> bytes:
+    import pickle  # takes long, and little work is shared out
+
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def _unpickled(data: bytes | memoryview) -> Any:
+    import pickle
+
+    return pickle.loads(data)  # noqa: S301 - from our own maker, or our own copy
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from capsule_builder import writing
 from capsule_builder.build import PythonOptions
+from capsule_builder.cache import whole
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.store import Store
 from capsule_builder.layer import LayerFiles
@@ -55,13 +56,13 @@ def test_layers_of_wheels_are_kept(
     monkeypatch.setattr(writing, "_WORTH_PROCESSES", worth)
     cache, python = tmp_path / "cache", PythonOptions(Wish(wheels=str(house), verify=False))
     written: list[str] = []
-    keep_whole = writing.keep_whole
+    keep_whole = whole.keep_whole
 
     def noted(key: str, files: LayerFiles, store: Store) -> CachedFragment | None:
         written.append(key)
         return keep_whole(key, files, store)
 
-    monkeypatch.setattr(writing, "keep_whole", noted)
+    monkeypatch.setattr(whole, "keep_whole", noted)
     first = _same(app, cache, python)
     assert len(written) == 2
     assert _same(app, cache, python) == first

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_builder import parts
+from capsule_builder import parts, writing
 from capsule_builder.archive.sizes import BLOCK_SIZE, PACK_SIZE
 from capsule_builder.build import Built, Source, build
 from capsule_builder.errors import CapsuleError
@@ -28,7 +28,7 @@ MANIFEST = b"name: alan\nversion: 2.1.0\nentrypoint: start.sh\n"
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_WORTH", 0)
+    monkeypatch.setattr(writing, "_WORTH_PROCESSES", 0)
     monkeypatch.setattr(parts, "_LARGE", 2 << 20)
 
 
