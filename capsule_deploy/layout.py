@@ -74,7 +74,7 @@ class Layout:
 
     @property
     def units(self) -> str:
-        """systemd's units and drop-ins."""
+        """Units of systemd, and drop-ins."""
         return self.path("/etc/systemd/system")
 
     @property
