@@ -30,7 +30,7 @@ from capsule_deploy.locks import locked
 from capsule_deploy.objects import Objects, mode_of, object_key
 from capsule_deploy.policy import Policy, PolicyError, read_policy
 from capsule_deploy.private_copy import PrivateCopy, copy_privately
-from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt, installed
+from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt, find, ids
 from capsule_deploy.staging import Workspace
 from capsule_deploy.trees import check_tree, make_tree
 from capsule_deploy.trust import TrustError, read_keys
@@ -172,6 +172,8 @@ class _Install:
             child.head()
             listing = self._listing(inner, claim)
             if release := self._there_already(listing.id):
+                if claim is None:  # nobody but the reader can say that it is a capsule, to its end
+                    child.unpack([], whole=True, progress=lambda _: None)
                 return Installed(release, False, 0, 0, listing.files, child.held)
             entries = list(listing)
             sizes = self._sizes(inner, entries)
@@ -197,7 +199,7 @@ class _Install:
             archive_size=copy.size,
             signed_by=key_id_text(key.key_id) if key else None,
             trusted_comment=signature.trusted_comment if signature else None,
-            installed=int(time.time()),
+            installed=round(time.time(), 6),
         )
         self._write_receipt(inner, receipt, signature)
         self._make_tree(inner, entries, wanted, listing)
@@ -236,15 +238,15 @@ class _Install:
         return listing
 
     def _there_already(self, capsule_id: str) -> Release | None:
-        for release in installed(self._layout):
-            if release.id == capsule_id:
-                require_sound(self._layout, release)
-                return release
-            if release.short == capsule_id[:SHORT]:
-                what = f"{self._label}: its ID begins as that of another release does: {release.id}"
-                raise PolicyError(
-                    [Problem("release-clash", what, "Build it with any change, such as another version.")]
-                )
+        if capsule_id in (present := ids(self._layout)):
+            release = find(self._layout, capsule_id)
+            require_sound(self._layout, release)
+            return release
+        for other in present:
+            if other[:SHORT] == capsule_id[:SHORT]:
+                what = f"{self._label}: its ID begins as that of another release does: {other}"
+                remedy = "Have it built with any change, such as another version."
+                raise PolicyError([Problem("release-clash", what, remedy)])
         return None
 
     def _sizes(self, inner: int, entries: Sequence[Listed]) -> Sequence[int]:

@@ -13,8 +13,9 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.errors import CapsuleError
@@ -28,12 +29,21 @@ _ID = re.compile("[0-9a-f]{64}")
 _PATIENCE = 10.0  # seconds that an owner gets which is dying
 
 
+class Cleared(NamedTuple):
+    """How many objects were removed, and their bytes."""
+
+    objects: int
+    freed: int
+
+
 class Workspace:
     """A new directory below ``staging``, with the lock of its owner; all of it is gone when the context is left."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.path = os.path.join(layout.staging, secrets.token_hex(16))
+        self.cleared = Cleared(0, 0)
+        """What went with it, once the context has been left."""
         os.mkdir(self.path, 0o700)
         self._owner = os.open(
             os.path.join(self.path, OWNER), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
@@ -56,7 +66,7 @@ class Workspace:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         os.close(self._owner)
-        clear(self._layout, self.path)
+        self.cleared = clear(self._layout, self.path)
 
 
 def sweep(layout: Layout) -> None:
@@ -81,15 +91,22 @@ def discard(layout: Layout, path: str) -> None:
     clear(layout, aside)
 
 
-def clear(layout: Layout, path: str) -> None:
+def clear(layout: Layout, path: str) -> Cleared:
     """Removes a directory in ``staging``, and the objects that nothing else needs than what was made in it."""
     keys = list(_keys(path))
     remove_tree(os.path.join(path, TREE))
+    cleared = Cleared(0, 0)
     if keys:
         with Objects(layout) as objects:
-            for key in keys:
-                objects.remove_unused(key)
+            cleared = remove_unused(objects, keys)
     remove_tree(path)
+    return cleared
+
+
+def remove_unused(objects: Objects, keys: Iterable[str]) -> Cleared:
+    """Removes those of the objects that nothing has a name for but the store."""
+    sizes = [size for key in keys if (size := objects.remove_unused(key)) is not None]
+    return Cleared(len(sizes), sum(sizes))
 
 
 def remove_tree(path: str) -> None:
