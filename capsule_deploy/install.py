@@ -169,16 +169,19 @@ class _Install:
         inner = stack.enter_context(_opened(unpacked))
         source = Source(copy.fd, copy.size, self._label, claim is not None, self._policy.max_size)
         with Child(source, inner) as child:
-            child.head()
+            child.listing()
             listing = self._listing(inner, claim)
-            if release := self._there_already(listing.id):
-                if claim is None:  # nobody but the reader can say that it is a capsule, to its end
-                    child.unpack([], whole=True, progress=lambda _: None)
+            release = self._there_already(listing.id)
+            if release and claim:
                 return Installed(release, False, 0, 0, listing.files, child.held)
             entries = list(listing)
-            sizes = self._sizes(inner, entries)
             with Objects(self._layout) as objects:
-                wanted, shared = self._missing(entries, sizes, objects)
+                wanted, shared = self._missing(entries, objects)
+                child.sizes()  # while the files that are there were looked up, the child has read the index
+                if release:  # nobody but the reader can say that it is a capsule, to its end
+                    child.unpack([], whole=True, progress=lambda _: None)
+                    return Installed(release, False, 0, 0, listing.files, child.held)
+                sizes = self._sizes(inner, entries)
                 self._require_room(wanted, entries, sizes)
                 total = sum(sizes[number] for number in wanted)
                 tell = self._teller("unpacking", total)
@@ -260,7 +263,7 @@ class _Install:
             raise PolicyError([Problem("policy-size", what, "Raise max_size in its policy.")])
         return sizes
 
-    def _missing(self, entries: Sequence[Listed], sizes: Sequence[int], objects: Objects) -> tuple[list[int], int]:
+    def _missing(self, entries: Sequence[Listed], objects: Objects) -> tuple[list[int], int]:
         """The numbers of the files that the host does not have; and how many it has."""
         files = [number for number, entry in enumerate(entries) if entry.kind in {"file", "executable"}]
         if not self._policy.object_store:
@@ -273,7 +276,7 @@ class _Install:
             key = object_key(entry)
             if key not in seen:
                 seen.add(key)
-                if not _has(objects, key, entry.detail, sizes[number], known):
+                if not _has(objects, key, entry.detail, known):
                     wanted.append(number)
         return wanted, len(seen) - len(wanted)
 
@@ -394,10 +397,10 @@ class _Install:
         return tell
 
 
-def _has(objects: Objects, key: str, digest: str, size: int, known: Known) -> bool:
+def _has(objects: Objects, key: str, digest: str, known: Known) -> bool:
     """Whether the store has the file, and what it has is sound."""
     found = objects.stat(key)
-    if found is None or found.st_size != size:
+    if found is None:
         return False
     if known.holds(state_of(found), digest.encode()):
         return True

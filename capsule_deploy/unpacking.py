@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from capsule_builder.archive.chosen_reader import chosen_entries
 from capsule_builder.archive.damage import damaged, named
+from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import TAIL
 from capsule_builder.archive.reader import CapsuleReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
@@ -27,7 +28,7 @@ from capsule_builder.paths import MANIFEST_NAME
 from capsule_deploy.confine import confine
 
 LISTING, METADATA, SIZES = "listing", "metadata", "sizes"
-_HEAD, _REFUSED, _FAILED, _PROGRESS, _DONE = b"H", b"R", b"F", b"P", b"D"
+_LISTED, _HEAD, _REFUSED, _FAILED, _PROGRESS, _DONE = b"L", b"H", b"R", b"F", b"P", b"D"
 _ALL, _SOME = b"A", b"S"
 _STEP = 4 << 20  # bytes between two words about the progress
 _SECONDS = 120  # of a processor, and one more for each MiB of the archive
@@ -69,22 +70,27 @@ class Child:
         os.close(answers)
         os.close(reports)
 
-    def head(self) -> None:
-        """Waits until listing, metadata and sizes have been written.
+    def listing(self) -> None:
+        """Waits until listing and metadata have been written; whether the rest agrees with them is not known yet.
 
         Raises:
             CapsuleError: the archive is refused.
             OSError: the child could not write.
         """
         kind, data = self._receive(lambda _: None)
-        if kind != _HEAD:
+        if kind != _LISTED:
             raise self._strange()
         self.held = [str(name) for name in json.loads(data)]
+
+    def sizes(self) -> None:
+        """Waits until the lengths of all files have been written; raises what :meth:`listing` does."""
+        if self._receive(lambda _: None)[0] != _HEAD:
+            raise self._strange()
 
     def unpack(self, wanted: Sequence[int], *, whole: bool, progress: Callable[[int], object]) -> None:
         """Has the files with these numbers written; with ``whole`` all of the archive is read, and checked.
 
-        ``progress`` is told of bytes. Raises what :meth:`head` does.
+        ``progress`` is told of bytes. Raises what :meth:`listing` does.
         """
         _send(self._answer, (_ALL if whole else _SOME) + array("Q", wanted).tobytes())
         kind, _ = self._receive(progress)
@@ -171,20 +177,21 @@ def _work(source: Source, directory: int, answers: int, reports: int) -> None:
     held = confine(directory, source.largest, _SECONDS + (source.size >> 20))
     archive = open(source.fd, "rb", buffering=0, closefd=False)  # noqa: SIM115
     archive.seek(0)
-    with CapsuleReader(archive, label=source.label) as reader:
+
+    def listed(metadata: bytes, listing: Listing) -> None:
+        _write(METADATA, [metadata], 0o444)
+        _write(LISTING, [bytes(listing.data)], 0o444)
+        _send(reports, _LISTED + json.dumps(held).encode())
+
+    with CapsuleReader(archive, label=source.label, listed=listed) as reader:
         start = reader.position
         sizes = array("Q", bytes(8 * len(reader.listing)))
         for layer in reader.index.layers:
-            for entry in layer.entries():
-                if entry.number >= 0:
-                    sizes[entry.number] = entry.size
-        for name, data in (
-            (LISTING, reader.listing.data),
-            (METADATA, reader.metadata_bytes),
-            (SIZES, sizes.tobytes()),
-        ):
-            _write(name, [data], 0o444)
-        _send(reports, _HEAD + json.dumps(held).encode())
+            for number, size in layer.sizes():
+                if number >= 0:
+                    sizes[number] = size
+        _write(SIZES, [sizes.tobytes()], 0o444)
+        _send(reports, _HEAD)
         answer = _read_frame(answers)
         if not answer:
             os._exit(0)
