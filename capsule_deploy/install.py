@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from capsule_builder.archive.damage import labelled
+from capsule_builder.archive.limits import MAX_LISTING
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.metadata_reader import read_metadata
 from capsule_builder.archive.tar import MTIME
@@ -123,6 +124,7 @@ def make_directories(layout: Layout) -> None:
     os.makedirs(layout.tori, 0o755, exist_ok=True)
     devices = set()
     for path, mode in (
+        (layout.tori, 0o755),
         (layout.releases, 0o755),
         (layout.receipts, 0o755),
         (layout.objects, 0o700),
@@ -410,8 +412,7 @@ def _has(objects: Objects, key: str, digest: str, known: Known) -> bool:
 
 def _require_content(inner: int, number: int, entry: Listed) -> None:
     with _opened_file(inner, str(number)) as fd:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or _digest(fd) != entry.detail:
+        if _digest(fd) != entry.detail:
             raise CapsuleError([Problem("unpack-content", f"Not what the listing says: {shown(entry.path)}")])
 
 
@@ -423,8 +424,9 @@ def _digest(fd: int) -> str:
 
 
 def _read(directory: int, name: str) -> bytes:
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "rb") as file:
-        return file.read()
+    """What of a file any capsule may have."""
+    with _opened_file(directory, name) as fd, os.fdopen(os.dup(fd), "rb") as file:
+        return file.read(MAX_LISTING + 1)
 
 
 @contextlib.contextmanager
@@ -438,8 +440,12 @@ def _opened(path: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _opened_file(directory: int, name: str) -> Iterator[int]:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    """A plain file, which has no other name; nothing else is waited for."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise CapsuleError([Problem("unpack-content", f"Not a plain file: {shown(name)}")])
         yield fd
     finally:
         os.close(fd)

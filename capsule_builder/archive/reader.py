@@ -74,8 +74,8 @@ class CapsuleReader:
 
     ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
     read, and ``listed`` of metadata and listing, before it is known whether the index agrees with them. When it has
-    been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has yet
-    to bear them out (:meth:`entries`, :meth:`finish`).
+    been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has
+    yet to bear them out (:meth:`entries`, :meth:`finish`).
 
     Raises:
         CapsuleError: it is no capsule, or a damaged one.
