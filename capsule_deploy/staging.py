@@ -70,7 +70,8 @@ class Workspace:
 
 
 def sweep(layout: Layout) -> None:
-    """Clears away what commands left that were killed: in ``staging``, and receipts of releases that never came.
+    """Clears away what commands left that were killed: in ``staging``, half-written receipts, and those of releases
+    that never came.
 
     Raises:
         OSError: something cannot be removed.
@@ -81,6 +82,17 @@ def sweep(layout: Layout) -> None:
     for name in _names(layout.receipts):
         if _ID.fullmatch(name) and not os.path.lexists(layout.release(name)):
             discard(layout, layout.receipt(name))
+        else:
+            _remove_partial(layout.receipt(name))
+    for name in _names(layout.apps):
+        _remove_partial(os.path.join(layout.app(name), "pins"))
+
+
+def _remove_partial(place: str) -> None:
+    """Removes files that were being written to ``place`` when somebody was killed."""
+    for name in _names(place):
+        if durable.is_partial(name):
+            os.unlink(os.path.join(place, name))
 
 
 def discard(layout: Layout, path: str) -> None:
@@ -166,5 +178,5 @@ def _ownerless(path: str) -> bool:
 def _names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
