@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from capsule_builder.archive.listing_reader import Listing
+from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
 from capsule_builder.paths import CONTENTS_NAME
 from capsule_deploy import durable, staging
@@ -133,11 +134,9 @@ def _remove(layout: Layout, release: Release, remove_units: RemoveUnits | None) 
 
 def _states(layout: Layout, release: Release) -> list[os.stat_result]:
     """What the system says of a release's files, in the order of its listing, if all are known to be sound."""
-    found, listing = _look(layout, release)
+    found, entries = _look(layout, release)
     known = Known(layout)
-    sound = listing is not None and all(
-        known.holds(state_of(status), listing[number].detail.encode()) for number, status in found.items()
-    )
+    sound = all(known.holds(state_of(status), entries[number].detail.encode()) for number, status in found.items())
     return [found[number] for number in sorted(found)] if sound else []
 
 
@@ -156,15 +155,15 @@ def _remember(layout: Layout, release: Release, before: Sequence[os.stat_result]
         durable.write_file(state, encode_states([state_of(status) for status in after]))
 
 
-def _look(layout: Layout, release: Release) -> tuple[dict[int, os.stat_result], Listing | None]:
+def _look(layout: Layout, release: Release) -> tuple[dict[int, os.stat_result], Sequence[Listed]]:
     with contextlib.suppress(OSError, CapsuleError):
         with open(os.path.join(layout.receipt(release.id), CONTENTS_NAME), "rb") as file:
-            listing = Listing(file.read())
+            entries = list(Listing(file.read()))
         top = os.open(release.path, _DIRECTORY)
         try:
-            found, problems = check_tree(top, listing)
+            found, problems = check_tree(top, entries)
         finally:
             os.close(top)
         if not problems:
-            return found, listing
-    return {}, None
+            return found, entries
+    return {}, []

@@ -207,7 +207,7 @@ class _Install:
             installed=round(time.time(), 6),
         )
         self._write_receipt(inner, receipt, signature)
-        self._make_tree(inner, entries, wanted, listing)
+        self._make_tree(inner, entries, wanted)
         before_commit()
         self._commit(listing.id)
         written = sum(sizes[number] for number in wanted)
@@ -337,7 +337,7 @@ class _Install:
         if signature:
             durable.write_file(os.path.join(place, SIGNATURE_NAME), signature.format())
 
-    def _make_tree(self, inner: int, entries: Sequence[Listed], wanted: Sequence[int], listing: Listing) -> None:
+    def _make_tree(self, inner: int, entries: Sequence[Listed], wanted: Sequence[int]) -> None:
         """Makes the tree of what was unpacked and what was there, looks at it, and makes it all last."""
         place = self._workspace.directory(staging.TREE)
         share = self._policy.object_store
@@ -363,7 +363,7 @@ class _Install:
                 for name in (CONTENTS_NAME, METADATA_NAME):
                     os.link(name, name, src_dir_fd=receipt, dst_dir_fd=top, follow_symlinks=False)
             os.fchmod(top, 0o555)
-            found, problems = check_tree(top, listing)
+            found, problems = check_tree(top, entries)
             if problems:
                 raise CapsuleError(problems)
         states = [state_of(found[number]) for number in sorted(found)]

@@ -70,8 +70,7 @@ class Workspace:
 
 
 def sweep(layout: Layout) -> None:
-    """Clears away what commands left that were killed: in ``staging``, half-written receipts, and those of releases
-    that never came.
+    """Clears away what killed commands left: in ``staging``, and receipts that are half written, or of no release.
 
     Raises:
         OSError: something cannot be removed.

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
-from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.contents import Listed
 from capsule_builder.errors import Problem
 from capsule_builder.paths import CONTENTS_NAME, METADATA_NAME, shown
@@ -66,12 +65,12 @@ def _leave(held: list[tuple[str, int]], depth: int) -> None:
         os.close(fd)
 
 
-def check_tree(top: int, listing: Listing) -> tuple[dict[int, os.stat_result], list[Problem]]:
-    """Holds all that lies below ``top`` against the listing, but for the content of files.
+def check_tree(top: int, entries: Sequence[Listed]) -> tuple[dict[int, os.stat_result], list[Problem]]:
+    """Holds all that lies below ``top`` against the entries of its listing, but for the content of files.
 
     Gives what the system says of each file, by the number of its line, and every problem (the first hundred).
     """
-    wanted = _directories(listing)
+    wanted = _directories(entries)
     found: dict[int, os.stat_result] = {}
     problems: list[Problem] = []
     todo = [("", os.dup(top))]
@@ -96,7 +95,7 @@ def check_tree(top: int, listing: Listing) -> tuple[dict[int, os.stat_result], l
                     continue
                 if stat.S_ISREG(status.st_mode):
                     found[number] = status
-                _check_entry(listing[number], status, fd, name, problems)
+                _check_entry(entries[number], status, fd, name, problems)
             problems += [_bad("release-missing", "Missing", prefix + name) for name in sorted(names)]
         finally:
             os.close(fd)
@@ -121,10 +120,10 @@ def check_generated(place: str, listing: bytes, metadata: bytes) -> list[Problem
     return problems
 
 
-def _directories(listing: Listing) -> dict[str, dict[str, int]]:
+def _directories(entries: Sequence[Listed]) -> dict[str, dict[str, int]]:
     """Each directory's names, with the numbers of their lines; -1 for directories."""
     names: dict[str, dict[str, int]] = {"": {}}
-    for number, entry in enumerate(listing):
+    for number, entry in enumerate(entries):
         path, inner = entry.path, number
         if entry.kind == "dir":
             names.setdefault(path, {})

@@ -113,16 +113,15 @@ def _look(layout: Layout, release: Release, full: bool, progress: Callable[[int]
     if hashlib.sha256(listing).hexdigest() != release.id:
         what = "Its listing is not the one that its ID is the SHA-256 of"
         return Verdict(release, [Problem("release-listing", what)], 0, 0)
-    parsed = Listing(listing)
+    entries = list(Listing(listing))
     try:
         top = os.open(release.path, _DIRECTORY)
     except OSError as failed:
         return Verdict(release, [Problem("release-kind", f"Not a directory: {failed.strerror}")], 0, 0)
     try:
-        found, problems = check_tree(top, parsed)
-        entries = list(parsed)
+        found, problems = check_tree(top, entries)
         read = _read_files(layout, top, entries, found, full, problems, progress)
-        again, _ = check_tree(top, parsed) if read else (found, [])
+        again, _ = check_tree(top, entries) if read else (found, [])
     finally:
         os.close(top)
     problems += check_generated(release.path, listing, metadata)
