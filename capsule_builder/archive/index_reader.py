@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import starmap
 from typing import NamedTuple
@@ -153,6 +153,14 @@ class IndexLayer:
     def _entry_after(self, member: int) -> int:
         """The number of the entry after those that begin in a member."""
         return self._begun[member + 1] if member + 1 < len(self._begun) else len(self._numbers)
+
+    def numbered_sizes(self) -> Iterator[tuple[int, int]]:
+        """Of each entry the number of its line in the listing, -1 when it has none, and the length of its content."""
+        return zip(self._numbers, self._sizes, strict=True)
+
+    def has_any(self, numbers: Container[int]) -> bool:
+        """Whether one of its entries has one of these numbers."""
+        return any(number in numbers for number in self._numbers)
 
     def text(self) -> Iterator[bytes]:
         """Its lines as they stand in the index."""

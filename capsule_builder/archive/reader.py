@@ -17,7 +17,7 @@ from capsule_builder.archive.checking import Checking
 from capsule_builder.archive.damage import beyond, damaged, named
 from capsule_builder.archive.entry_reader import FILES, EntryReader
 from capsule_builder.archive.gzip_reader import Source, read_member
-from capsule_builder.archive.index_reader import Index
+from capsule_builder.archive.index_reader import Index, IndexEntry, IndexLayer
 from capsule_builder.archive.inflating import Inflating
 from capsule_builder.archive.limits import MAX_INDEX, MAX_LISTING, MAX_METADATA
 from capsule_builder.archive.link_reader import Walker
@@ -73,9 +73,10 @@ class CapsuleReader:
     """Reads one capsule, once, from its beginning to its end.
 
     ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
-    read. Content that nobody asks for is checked over ``jobs`` processes. When it has been made, the head has been
-    read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has yet to bear them out
-    (:meth:`entries`, :meth:`finish`).
+    read, and ``listed`` of metadata and listing, before it is known whether the index agrees with them. Content that
+    nobody asks for is checked over ``jobs`` processes. When it has been made, the head has been read: ``metadata``,
+    ``listing`` and ``index`` agree with each other, and the rest has yet to bear them out (:meth:`entries`,
+    :meth:`finish`).
 
     Raises:
         CapsuleError: it is no capsule, or a damaged one.
@@ -88,18 +89,22 @@ class CapsuleReader:
         *,
         label: str,
         watch: Callable[[bytes | memoryview], object] | None = None,
+        listed: Callable[[bytes, Listing], object] | None = None,
         jobs: int = 1,
     ) -> None:
         self._label = label
         self._jobs = jobs
         self._source = Source(file, watch)
         self._manifest: Manifest | None = None
+        self._chosen = EntryReader(label)
         self._ahead: Inflating | None = None
         self._entries: Iterator[ReadEntry] | None = None
         with named(label):
             self.metadata_bytes = bytes(self._head_file(METADATA_NAME, "metadata", MAX_METADATA, "limit-metadata"))
             self.metadata: dict[str, Any] = read_metadata(self.metadata_bytes)
             self.listing = Listing(self._head_file(CONTENTS_NAME, "listing", MAX_LISTING, "limit-listing"))
+            if listed:
+                listed(self.metadata_bytes, self.listing)
             self.index = Index(self._head_pieces(INDEX_NAME, "index", MAX_INDEX, "limit-index"), self.listing)
             facts = [layer.facts for layer in self.index.layers]
             check_claims(self.metadata, self.listing.id, self.listing.files, facts)
@@ -142,10 +147,35 @@ class CapsuleReader:
                 raise damaged("archive-tail", "It does not end as every capsule does")
             if self._source.some(1):
                 raise damaged("archive-trailing", "Something follows the end of the capsule")
-            if self._manifest is None:
-                raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
-            self._check_manifest(self._manifest)
-            return self._manifest
+            return self.check_manifest()
+
+    def check_manifest(self) -> Manifest:
+        """The manifest, which has been read, found to fit the content.
+
+        Raises:
+            CapsuleError: it does not.
+        """
+        self._manifest = self._manifest or self._chosen.manifest
+        if self._manifest is None:
+            raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
+        self._check_manifest(self._manifest)
+        return self._manifest
+
+    @property
+    def position(self) -> int:
+        """The offset of the next byte that is to be read: that of the first layer, as long as no entry has been."""
+        return self._source.position
+
+    def entry(self, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed) -> ReadEntry:
+        """One entry out of a tar that stands at its header: for whoever reads some of them alone.
+
+        Raises:
+            CapsuleError: the header is not the one that the listing and the index call for.
+        """
+        self._chosen.header(tar, listed, line.size)
+        target = listed.detail if listed.kind == "symlink" else ""
+        content = self._chosen.content(tar, listed, line.size)
+        return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, True, content)
 
     def close(self) -> None:
         """Gives up what has not been read. The file stays open."""
