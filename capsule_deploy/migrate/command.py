@@ -79,6 +79,8 @@ class Launcher:
         self._places = places
         self._findings = findings
         self._redactor = redactor
+        self.secret_files: dict[str, None] = {}
+        """Files that set secrets, as the report calls them."""
 
     def learn(self, process: Process) -> None:
         """Learns the secrets in a process's environment, before any other value is told that may hold one."""
@@ -348,6 +350,7 @@ class Launcher:
         value, origin = variable.value, variable.origin
         if is_secret(name, value) or self._redactor.holds(value):
             self._redactor.learn(value)
+            self.secret_files.setdefault(origin.file)
             message = "A secret; everybody who has the capsule could read it. It is left out."
             remedy = "Let the host's policy provide it (LoadCredential=), and the application read it from there."
             self._findings.left("secret", name, message, remedy, Origin(origin.file, origin.line, f"{name}=(hidden)"))
@@ -404,7 +407,7 @@ class Launcher:
                 "addr",
                 "address",
             )
-            found = re.fullmatch(r"(?:(?:https?|tcp)://)?(?:\[[0-9a-fA-F:]*\]|[\w.*-]*)?:?([0-9]{2,5})/?", value)
+            found = re.fullmatch(r"(?:(?:https?|tcp)://)?(?:(?:\[[0-9a-fA-F:]*\]|[\w.*-]*):)?([0-9]{2,5})/?", value)
             bound = re.fullmatch(r"(?:[0-9.]+|\*|localhost|\[[0-9a-fA-F:]*\]|):([0-9]{2,5})", value)
             if (listens and found) or (not option and bound):
                 yield int((found or bound)[1])  # type: ignore[index]

@@ -73,6 +73,7 @@ class _Run:
         self._output = output
         self._findings = Findings()
         self._redactor = Redactor()
+        self._secret_files: dict[str, None] = {}
 
     def run(self, files: dict[Kind, list[str]]) -> Migration:
         places, findings = self._places, self._findings
@@ -115,6 +116,7 @@ class _Run:
                 launch = launcher.launch(one)
                 if launch is not None:
                     found.append(launch)
+        self._secret_files = launcher.secret_files
         if len(found) > _MAX_SERVICES:
             message = f"{len(found)} processes; a manifest with the first {_MAX_SERVICES} is drafted."
             self._findings.left("numprocs", "services", message, "Let one program start its own workers.")
@@ -150,7 +152,8 @@ class _Run:
             if path != own:
                 message = "Another environment; a capsule has one. It is left out."
                 self._findings.left("venv-several", path, message, "", Origin(path, 0, ""))
-        for source in deployment.sources:
+        deployment.sources += [script for script in self._findings.scripts if script not in deployment.sources]
+        for source in (*deployment.sources, *self._secret_files):
             if not source.startswith("/") and os.path.exists(self._places.in_tree(source)):
                 survey.ignored.setdefault(f"/{source}", "started the old service")
 
@@ -212,7 +215,7 @@ class _Run:
             deployment.layout,
             places.directory,
             list(dict.fromkeys(deployment.sources)),
-            list(findings),
+            [finding for finding in findings if not _of_ignored(finding, survey)],
             _outermost(places.moved),
             list(places.foreign),
             self._steps(draft, venv),
@@ -248,9 +251,14 @@ class _Run:
         steps.append(f"Check and build: `caps_validate {copy}/{MANIFEST_NAME}` and `{command}`.")
         if places.moved:
             move = f"move its state to {places.state} as the table above says"
+            needed = sorted(
+                {os.path.dirname(new) for new in places.moved.values()} - {places.state, *places.moved.values()}
+            )
+            if needed:
+                move += f", make the directories {' and '.join(needed)}"
             steps.append(f"Stop the old service, {move}, and give it to the account tori-{draft.name}.")
         steps.append(
-            "Install and activate: `capsdeploy install FILE` and `capsdeploy activate ID`; then disable the old service."
+            "Install and activate: `capsdeploy install FILE`, `capsdeploy activate ID`; disable the old service."
         )
         return steps
 
@@ -270,6 +278,11 @@ _STOPPERS = frozenset(
         "script-kept",
     ]
 )
+
+
+def _of_ignored(finding: Finding, survey: Survey) -> bool:
+    """Whether it is about the text of a file that does not come along."""
+    return finding.code in ("absolute-path", "secret-in-file") and f"/{finding.subject}" in survey.ignored
 
 
 def _outermost(moved: dict[str, str]) -> dict[str, str]:

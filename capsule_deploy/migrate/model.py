@@ -43,6 +43,8 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[Finding, None] = {}
+        self.scripts: dict[str, None] = {}
+        """Scripts that were followed, and are not needed any more, as the report calls them."""
 
     def carried(self, subject: str, message: str, origin: Origin | None = None, *, code: str = "carried") -> None:
         """It means in the capsule what it meant before."""

@@ -140,10 +140,13 @@ class _Scene:
 class Follower:
     """Follows one script, and all that it reads in."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, file: str) -> None:
         self._places = places
+        self.file = file
         self.findings: list[Finding] = []
         self.started: list[_Started] = []
+        self.read: dict[str, None] = {}
+        """The scripts that were read in, as the report calls them."""
 
     def follow(self, text: str, scene: _Scene, first: int = 1) -> None:
         """Goes through the script.
@@ -320,6 +323,7 @@ class Follower:
             return False
         name = self._places.shown(here)
         text = read_text(here, name)
+        self.read.setdefault(name)
         inner = replace(scene, file=name, lines=text.split("\n"), reading=(*scene.reading, path))
         try:
             self._steps(parse(text), inner)
@@ -573,7 +577,7 @@ def follow_script(
     scene = _Scene(
         file, lines, tuple(arguments), script, process.cwd, dict(process.env), venv=process.venv, reading=reading
     )
-    follower = Follower(places)
+    follower = Follower(places, file)
     try:
         follower.follow(text, scene, 1 if script is not None else process.origin.line)
     except _Ended:
@@ -596,6 +600,9 @@ def _processes(follower: Follower, process: Process, script: str | None, finding
         return []
     for finding in follower.findings:
         findings.again(finding)
+    findings.scripts |= follower.read
+    if script is not None:
+        findings.scripts.setdefault(follower.file)
     for one in started:
         if one not in staying:
             subject = posixpath.basename(one.argv[0])
@@ -617,7 +624,11 @@ def _processes(follower: Follower, process: Process, script: str | None, finding
 
 
 def _program_name(argv: Sequence[str], number: int) -> str:
-    names = [posixpath.basename(word).partition(".")[0] for word in argv if re.search(r"\w", word)]
+    names = [
+        word.rpartition(".")[2] if before == "-m" else posixpath.basename(word).partition(".")[0]
+        for before, word in zip(("", *argv), argv, strict=False)
+        if re.search(r"\w", word)
+    ]
     names = [
         name for name in names if name not in ("nohup", "env", "setsid", "-m") and not name.startswith(("python", "-"))
     ]

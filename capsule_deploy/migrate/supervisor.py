@@ -186,12 +186,11 @@ class _Reader:
         for at, raw in wrong:
             message = "The line belongs to no section, or is no option; supervisor would not start with it."
             self._findings.left("line-invalid", "", message, "", Origin(name, at, raw))
-        for title, line, options in sections:
-            section = Section(title, name, here, line, options)
-            if title == "include":
+        found = [Section(title, name, here, line, options) for title, line, options in sections]
+        self.sections += [section for section in found if section.name != "include"]
+        for section in found:
+            if section.name == "include":
                 self._include(section, follow)
-            else:
-                self.sections.append(section)
 
     def _include(self, section: Section, follow: bool) -> None:
         """Reads what ``files=`` names; supervisor takes no ``[include]`` of an included file."""

@@ -59,7 +59,7 @@ _WRITTEN = frozenset(
 )
 _CODE = (".py", ".so", ".html", ".js", ".css", ".sh", ".toml", ".ini", ".cfg", ".yml", ".yaml", ".jinja", ".j2", ".sql")
 _TEXTS = (*_CODE, ".conf", ".json", ".env", ".txt", ".properties", ".service", ".md")
-_CONFIGURATION = (".ini", ".cfg", ".conf", ".toml", ".yml", ".yaml", ".json", ".properties")
+_CONFIGURATION = (".sh", ".ini", ".cfg", ".conf", ".toml", ".yml", ".yaml", ".json", ".properties")
 
 _LEFTOVERS = {
     "*.log": r".*\.log(?:\.[0-9]+)?(?:\.gz)?",
@@ -299,7 +299,7 @@ class Surveyor:
         if told and self._count(path):
             message = f"{setting[1]} looks like a secret; everybody who has the capsule could read it."
             remedy = "Let the application take it from a file that the host's policy provides, or leave this file out."
-            self._findings.left(
+            self._findings.suggested(
                 "secret-in-file", path, message, remedy, Origin(path, number, f"{setting[1]} = {HIDDEN}")
             )
         return True
