@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from capsule_builder.manifest.names import VARIABLE
@@ -16,6 +16,7 @@ from capsule_builder.python import venv_config
 from capsule_deploy.migrate.confidential import Redactor, is_secret, is_secret_value
 from capsule_deploy.migrate.model import Findings, Origin, Process, Variable
 from capsule_deploy.migrate.places import Places
+from capsule_deploy.migrate.reading import quiet_open
 
 PYTHON = "venv/bin/python"
 
@@ -131,23 +132,27 @@ class Launcher:
         if not inner or not self._places.is_file(here):
             return self._refused(process, "program-missing", f"There is no file {shown(inner) or '.'} in the directory")
         words = list(process.argv[1:])
-        if inner.endswith(".py"):
-            return self._made(process, inner, words, process.venv, "", origin_of_python=True)
         head = self._places.head(here)
         interpreter = re.match(rb"#!\s*(\S+)(?:[ \t]+(\S+))?", head)
+        if inner.endswith(".py"):
+            program = interpreter[1].decode("utf-8", "surrogateescape") if interpreter else ""
+            venv = self.venv_of(program) or process.venv
+            return self._made(process, inner, words, venv, "", origin_of_python=True)
         if interpreter:
             return self._script(process, inner, words, interpreter)
-        executable = (
-            is_program(head[:64], lambda size, offset: head[offset : offset + size])
-            if head[:4] == b"\x7fELF"
-            else False
-        )
-        if head[:4] == b"\x7fELF":
-            executable = True
+        executable = head[:4] == b"\x7fELF" and self._is_program(here, head)
         if not executable:
             message = f"{shown(inner)} is neither a program nor a script by its content; executables names it."
             self._findings.changed("executables", "executables", message, "", process.origin)
         return self._made(process, inner, words, None, "", executable=executable)
+
+    @staticmethod
+    def _is_program(here: str, head: bytes) -> bool:
+        fd = quiet_open(here)
+        try:
+            return is_program(head[:64], lambda size, offset: os.pread(fd, size, offset))
+        finally:
+            os.close(fd)
 
     def _script(self, process: Process, inner: str, words: list[str], interpreter: re.Match[bytes]) -> Launch | None:
         program, option = (part.decode("utf-8", "surrogateescape") if part else "" for part in interpreter.groups())
@@ -156,7 +161,7 @@ class Launcher:
             message = f"{shown(inner)} begins with #!{shown(program)}; it is run by the capsule's own Python."
             self._findings.changed("shebang", "entrypoint", message, "", process.origin)
             return self._made(
-                process, PYTHON, [f"{process_root(inner)}", *words], self.venv_of(program) or process.venv, ""
+                process, PYTHON, words, self.venv_of(program) or process.venv, "", lead=[process_root(inner)]
             )
         if name not in ("sh", "bash", "dash"):
             message = f"{shown(inner)} is run by {shown(name)}, which must be on the new host."
@@ -166,16 +171,12 @@ class Launcher:
     def _python(self, process: Process, venv: str | None, words: list[str]) -> Launch | None:
         options, rest = _python_options(words)
         venv = venv or process.venv
-        if venv is None:
-            message = "It ran by the host's own Python, with whatever packages that has."
-            remedy = "Make an environment: list what it imports in requirements.txt, and build with capsbuild --wheels."
-            self._findings.left("venv-missing", process.name, message, remedy, process.origin)
         if not rest:
             return self._refused(process, "no-command", "Python is started without a program")
         if rest[0] == "-m" and len(rest) > 1:
             return self._module(process, venv, options, rest[1], rest[2:])
         if rest[0] in ("-c", "-"):
-            return self._made(process, PYTHON, [*options, *rest], venv, "")
+            return self._made(process, PYTHON, rest[1:], venv, "", lead=[*options, rest[0]])
         path = rest[0] if rest[0].startswith("/") else posixpath.join(process.cwd or "/", rest[0])
         script = posixpath.normpath(path)
         own = self.venv_of(script)
@@ -188,7 +189,7 @@ class Launcher:
         if inner.endswith(".py") and simple is not None and self._places.is_file(self._places.in_tree(inner)):
             env = process.env | {name: Variable(value, process.origin) for name, value in simple.items()}
             return self._made(replace(process, env=env), inner, rest[1:], venv, "", origin_of_python=True)
-        return self._made(process, PYTHON, [*options, process_root(inner), *rest[1:]], venv, "")
+        return self._made(process, PYTHON, rest[1:], venv, "", lead=[*options, process_root(inner)])
 
     def _module(
         self, process: Process, venv: str | None, options: list[str], module: str, words: list[str]
@@ -203,7 +204,7 @@ class Launcher:
                 message = f"python -m {module} in {folder} is the script {file}, which finds its neighbours by itself."
                 self._findings.changed("working-directory", "entrypoint", message, "", process.origin)
                 return self._made(process, file, words, venv, "", origin_of_python=True)
-        return self._made(process, PYTHON, [*options, "-m", module, *words], venv, server)
+        return self._made(process, PYTHON, words, venv, server, lead=[*options, "-m", module])
 
     def _made(
         self,
@@ -213,6 +214,7 @@ class Launcher:
         venv: str | None,
         server: str,
         *,
+        lead: Sequence[str] = (),
         executable: bool = True,
         origin_of_python: bool = False,
     ) -> Launch | None:
@@ -220,7 +222,11 @@ class Launcher:
         if complaint or UNDECODABLE.search(entrypoint):
             reason = complaint.message if complaint else "is not UTF-8"
             return self._refused(process, "entrypoint-name", f"The path of {shown(entrypoint)} {reason}")
-        words = self._from_root(words, process, server, plain_script=origin_of_python)
+        if venv is None and (entrypoint.endswith(".py") or entrypoint == PYTHON):
+            message = "It ran by the host's own Python, with whatever packages that has."
+            remedy = "Make an environment: list what it imports in requirements.txt, and build with capsbuild --wheels."
+            self._findings.left("venv-missing", process.name, message, remedy, process.origin)
+        words = [*lead, *self._from_root(words, process, server, plain_script=origin_of_python)]
         ports = tuple(dict.fromkeys(self._ports(words, process)))
         args = self._arguments(words, process)
         env = self._environment(process)

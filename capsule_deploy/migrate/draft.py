@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from capsule_builder.errors import CapsuleError
 from capsule_builder.manifest import check
+from capsule_builder.manifest.plain_scalars import reading
 from capsule_builder.manifest.quantities import CPU_QUOTA, MEMORY, size_in_bytes
 from capsule_builder.paths import MANIFEST_NAME
 from capsule_deploy.migrate.command import Launch
@@ -48,7 +49,7 @@ def manifest_text(draft: Draft) -> bytes:
         for launch in draft.launches:
             lines += _service(launch, first.entrypoint, common)
     if common:
-        lines += ["env:", *(f"  {name}: {_quoted(value)}" for name, value in common.items())]
+        lines += ["env:", *(f"  {_quoted(name)}: {_quoted(value)}" for name, value in common.items())]
     if draft.python or draft.pip_requirements:
         lines.append("dependencies:")
         lines += [f"  python: {_quoted(draft.python)}"] if draft.python else []
@@ -75,7 +76,7 @@ def _service(launch: Launch, entrypoint: str, common: Mapping[str, str]) -> list
         lines += ["    args:", *(f"      - {_quoted(word)}" for word in launch.args)]
     own = {name: value for name, value in launch.env.items() if common.get(name) != value}
     if own:
-        lines += ["    env:", *(f"      {name}: {_quoted(value)}" for name, value in own.items())]
+        lines += ["    env:", *(f"      {_quoted(name)}: {_quoted(value)}" for name, value in own.items())]
     return lines
 
 
@@ -86,21 +87,10 @@ def _common(envs: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
-    """The text as YAML: plain where nobody could misread it, else in double quotes."""
-    if re.fullmatch(r"[a-z][a-z0-9_/-]*(?:\.[a-z]+)?", text) and text not in (
-        "null",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-    ):
+    """The text as YAML: plain where it is text to every reader, else in double quotes."""
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/-]*(?:\.[a-z]+)?", text) and reading(text) is None:
         return text
-    escaped = "".join(_escaped(char) for char in text)
-    return f'"{escaped}"'
+    return f'"{"".join(map(_escaped, text))}"'
 
 
 def _escaped(char: str) -> str:

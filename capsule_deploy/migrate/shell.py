@@ -401,7 +401,8 @@ class Follower:
         return None if None in expanded else "".join(text for text in expanded if text is not None)
 
     def _expand(self, word: Word, scene: _Scene, origin: Origin) -> list[str] | None:
-        if len(word.parts) == 1 and word.parts[0].kind == "variable" and word.parts[0].text in ("@", "*"):
+        said = [part for part in word.parts if part.kind != "text" or part.text]
+        if len(said) == 1 and said[0].kind == "variable" and said[0].text == "@":
             return list(scene.arguments)
         words: list[str] = []
         current: str | None = None

@@ -13,6 +13,7 @@ from typing import Literal
 _DEPTH = 20
 _OPERATORS = ("&&", "||", ";;", "\n", ";", "&", "|", "(", ")")
 _REDIRECTION = re.compile(r"([0-9]*)(<<<|<<-|<<|&>>|&>|>>|>\||>&|<&|<>|>|<)")
+_RUN = re.compile(r"[^ \t\r\n;&|()<>'\"\\$`]+")
 _RESERVED = frozenset(
     [
         "for",
@@ -212,12 +213,16 @@ class _Lexer:
                 if escaped == "\n":
                     self._line += 1
                 else:
-                    parts.append(Part("text", escaped, True))
+                    parts.append(Part("text", escaped or "\\", True))
             elif char in "$`":
                 parts.append(self._expansion(False))
             else:
-                parts.append(Part("text", char, False))
-                self._at += 1
+                run = _RUN.match(self._text, self._at)
+                end = run.end() if run else self._at + 1
+                parts.append(Part("text", self._text[self._at : end], False))
+                self._at = end
+        if not parts:
+            raise NotUnderstoodError(line, "an operator where a word must be")
         return Word(tuple(_joined(parts)), line)
 
     def _quoted(self, parts: list[Part], line: int) -> None:
@@ -308,9 +313,10 @@ class _Parser:
     @property
     def line(self) -> int:
         """The line of what comes next, or of the end."""
-        for token in self._tokens[self._at :] or self._tokens[-1:]:
-            return token.target.line if isinstance(token, Redirection) else token.line
-        return 1
+        if not self._tokens:
+            return 1
+        token = self._tokens[min(self._at, len(self._tokens) - 1)]
+        return token.target.line if isinstance(token, Redirection) else token.line
 
     def peek(self) -> Token | None:
         """What comes next."""

@@ -62,8 +62,8 @@ _TEXTS = (*_CODE, ".conf", ".json", ".env", ".txt", ".properties", ".service", "
 _CONFIGURATION = (".sh", ".ini", ".cfg", ".conf", ".toml", ".yml", ".yaml", ".json", ".properties")
 
 _LEFTOVERS = {
-    "*.log": r".*\.log(?:\.[0-9]+)?(?:\.gz)?",
-    "*.log.*": r".*\.log\.[0-9.]+(?:gz)?",
+    "*.log": r".*\.log",
+    "*.log.*": r".*\.log\.[0-9.-]+(?:gz)?",
     "*.pid": r".*\.pid",
     "*.sock": r".*\.sock",
     "nohup.out": r"nohup\.out",
