@@ -68,6 +68,13 @@ _CONDITION = Fate(
     "left", "condition", "A capsule's unit has no conditions of its own.", "Check it when the application starts."
 )
 
+DEPENDENCY: Final = Fate(
+    "left",
+    "dependency",
+    "A capsule's unit depends on no other unit of the host.",
+    "Let the application wait until what it needs answers.",
+)
+
 _TABLE: Final[dict[Fate, str]] = {
     _HARDENING: """
         NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateMounts PrivateIPC ProtectSystem
@@ -76,7 +83,8 @@ _TABLE: Final[dict[Fate, str]] = {
         MemoryDenyWriteExecute RemoveIPC RestrictAddressFamilies RestrictFileSystems SystemCallFilter
         SystemCallErrorNumber SystemCallArchitectures SystemCallLog UMask KeyringMode DevicePolicy InaccessiblePaths
         NoExecPaths ExecPaths ReadOnlyPaths ReadOnlyDirectories InaccessibleDirectories IPAddressDeny IPAddressAllow
-        SocketBindDeny RestrictNetworkInterfaces
+        SocketBindDeny RestrictNetworkInterfaces IPIngressFilterPath IPEgressFilterPath SELinuxContext
+        AppArmorProfile SmackProcessLabel BPFProgram DisableControllers
     """,
     _RELAXED: "AmbientCapabilities CapabilityBoundingSet SecureBits DeviceAllow SocketBindAllow Delegate",
     _HOOK: "ExecStartPost ExecStop ExecStopPost ExecReload ExecCondition",
@@ -92,28 +100,41 @@ _TABLE: Final[dict[Fate, str]] = {
         BlockIOAccounting IPAccounting ManagedOOMSwap ManagedOOMMemoryPressure ManagedOOMPreference
         IOReadBandwidthMax IOWriteBandwidthMax IOReadIOPSMax IOWriteIOPSMax IODeviceWeight IODeviceLatencyTargetSec
         BlockIODeviceWeight BlockIOReadBandwidth BlockIOWriteBandwidth CPUQuotaPeriodSec CoredumpFilter
+        DefaultMemoryMin DefaultMemoryLow ManagedOOMMemoryPressureLimit
     """,
     _SCHEDULING: """
         Nice CPUWeight CPUShares StartupCPUWeight StartupCPUShares StartupIOWeight StartupBlockIOWeight BlockIOWeight
         CPUAffinity CPUSchedulingPolicy CPUSchedulingPriority CPUSchedulingResetOnFork IOSchedulingClass
         IOSchedulingPriority NUMAPolicy NUMAMask AllowedCPUs AllowedMemoryNodes OOMScoreAdjust TimerSlackNSec
-        IgnoreSIGPIPE Personality
+        IgnoreSIGPIPE Personality StartupAllowedCPUs StartupAllowedMemoryNodes
     """,
     _ORDER: "DefaultDependencies After Before Wants",
-    _TIMEOUT: "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec JobTimeoutSec JobRunningTimeoutSec",
+    _TIMEOUT: "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec JobTimeoutSec JobRunningTimeoutSec TimeoutCleanSec",
     _LOGGING: """
         StandardOutput StandardError StandardInput SyslogIdentifier SyslogFacility SyslogLevel SyslogLevelPrefix
         LogLevelMax LogExtraFields LogRateLimitIntervalSec LogRateLimitBurst LogNamespace TTYPath TTYReset
+        StandardInputText StandardInputData TTYVHangup TTYVTDisallocate TTYRows TTYColumns UtmpIdentifier UtmpMode
     """,
     _CREDENTIAL: "LoadCredential LoadCredentialEncrypted SetCredential SetCredentialEncrypted",
     _FILESYSTEM: """
         BindPaths BindReadOnlyPaths TemporaryFileSystem RootDirectory RootImage RootImageOptions RootHash RootVerity
         MountAPIVFS MountFlags MountImages ExtensionImages RuntimeDirectoryMode RuntimeDirectoryPreserve
-        StateDirectoryMode CacheDirectoryMode LogsDirectoryMode ConfigurationDirectory ConfigurationDirectoryMode
+        NetworkNamespacePath IPCNamespacePath ExecSearchPath ExtensionDirectories RootHashSignature
+        RootDirectoryStartOnly StateDirectoryMode CacheDirectoryMode LogsDirectoryMode ConfigurationDirectory
+        ConfigurationDirectoryMode
     """,
     _DOCUMENTED: "Description Documentation SourcePath",
     _ENABLED: "WantedBy RequiredBy Also DefaultInstance RefuseManualStart RefuseManualStop",
-    _ACTION: "OnFailure OnSuccess OnFailureJobMode FailureAction SuccessAction StartLimitAction RebootArgument",
+    _ACTION: """
+        OnFailure OnSuccess OnFailureJobMode OnSuccessJobMode OnFailureIsolate FailureAction SuccessAction
+        FailureActionExitStatus SuccessActionExitStatus StartLimitAction RebootArgument JobTimeoutAction
+        JobTimeoutRebootArgument
+    """,
+    DEPENDENCY: """
+        Conflicts BindTo PropagatesReloadTo PropagateReloadTo ReloadPropagatedFrom PropagateReloadFrom PropagatesStopTo
+        StopPropagatedFrom RequiresOverridable RequisiteOverridable StopWhenUnneeded AllowIsolate IgnoreOnIsolate
+        CollectMode
+    """,
 }
 
 _OTHERS: Final[dict[str, Fate]] = {
@@ -152,18 +173,14 @@ _OTHERS: Final[dict[str, Fate]] = {
     "PermissionsStartOnly": Fate("changed", "hardening", "Nothing runs with other rights."),
     "ExitType": Fate("left", "forking", "The service ends with its main process."),
     "JoinsNamespaceOf": Fate("left", "filesystem-view", "A release shares no namespace with other units."),
-    "Conflicts": Fate("left", "dependency", "A capsule's unit names no other unit.", "Stop the other before."),
+    **dict.fromkeys(
+        ("USBFunctionDescriptors", "USBFunctionStrings"),
+        Fate("left", "capabilities", "A capsule's service is no USB gadget."),
+    ),
 }
 
 FATES: Final[dict[str, Fate]] = {name: fate for fate, names in _TABLE.items() for name in names.split()} | _OTHERS
 """By the directive's name, whatever section it stands in. What has no fate here is handled on its own."""
-
-DEPENDENCY: Final = Fate(
-    "left",
-    "dependency",
-    "A capsule's unit depends on no other unit of the host.",
-    "Let the application wait until what it needs answers.",
-)
 
 
 def fate_of(key: str) -> Fate | None:
