@@ -109,7 +109,9 @@ _TABLE: Final[dict[Fate, str]] = {
         IgnoreSIGPIPE Personality StartupAllowedCPUs StartupAllowedMemoryNodes
     """,
     _ORDER: "DefaultDependencies After Before Wants",
-    _TIMEOUT: "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec JobTimeoutSec JobRunningTimeoutSec TimeoutCleanSec",
+    _TIMEOUT: """
+        TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec TimeoutCleanSec JobTimeoutSec JobRunningTimeoutSec
+    """,
     _LOGGING: """
         StandardOutput StandardError StandardInput SyslogIdentifier SyslogFacility SyslogLevel SyslogLevelPrefix
         LogLevelMax LogExtraFields LogRateLimitIntervalSec LogRateLimitBurst LogNamespace TTYPath TTYReset

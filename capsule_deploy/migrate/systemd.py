@@ -20,6 +20,7 @@ from capsule_deploy.migrate.unit_syntax import (
     QuotingError,
     expand_specifiers,
     expand_variables,
+    iterate_words,
     parse_environment_file,
     parse_unit,
     split_words,
@@ -473,11 +474,13 @@ class _Reader:
         return (words[0], *argv)
 
     def _words(self, value: str, key: str, origin: Origin) -> list[str]:
+        found: list[str] = []
         try:
-            return [self._expanded(word, key, origin) for word in split_words(value)]
+            for word in iterate_words(value, strict=True):
+                found.append(self._expanded(word, key, origin))
         except QuotingError as error:
-            self._findings.left("line-invalid", key, f"systemd takes no notice of the line: {error}.", "", origin)
-            return []
+            self._findings.left("line-invalid", key, f"systemd takes no notice of the rest: {error}.", "", origin)
+        return found
 
     def _expanded(self, text: str, key: str, origin: Origin) -> str:
         expanded, missing = expand_specifiers(text, self._specifier)

@@ -6,7 +6,7 @@ Pure. What systemd would only warn about, and go on without, is given as a compl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from capsule_deploy.migrate.reading import logical_lines
@@ -91,7 +91,7 @@ _NUMBERED = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(
 
 
 class QuotingError(ValueError):
-    """A quotation has no end."""
+    """A quotation has no end, or an escape is none."""
 
 
 def split_words(text: str, *, separators: bool = False) -> list[str]:
@@ -103,7 +103,14 @@ def split_words(text: str, *, separators: bool = False) -> list[str]:
     Raises:
         QuotingError: as it says.
     """
-    words: list[str] = []
+    return list(iterate_words(text, separators=separators))
+
+
+def iterate_words(text: str, *, separators: bool = False, strict: bool = False) -> Iterator[str]:
+    """The same, one by one: what comes before a mistake is given before it is raised.
+
+    An escape that is none stays as it is, as in commands; with ``strict`` it is a mistake, as in ``Environment=``.
+    """
     word: str | None = None
     quote = ""
     at = 0
@@ -113,7 +120,7 @@ def split_words(text: str, *, separators: bool = False) -> list[str]:
             if separators and word is None and text[at : at + 2] == "\\;" and text[at + 2 : at + 3] in ("", *_SPACE):
                 value, at = ";", at + 2
             else:
-                value, at = _escape(text, at + 1)
+                value, at = _escape(text, at + 1, strict)
             word = (word or "") + value
             continue
         at += 1
@@ -124,41 +131,48 @@ def split_words(text: str, *, separators: bool = False) -> list[str]:
                 word = (word or "") + char
         elif char in _SPACE:
             if word is not None:
-                words.append(word)
+                yield word
             word = None
         elif char in "'\"":
             quote, word = char, word or ""
         else:
             word = (word or "") + char
             if separators and word == ";" and text[at : at + 1] in ("", *_SPACE):
-                words.append("\0;")
+                yield SEPARATOR
                 word = None
     if quote:
         raise QuotingError("a quotation has no end")
-    return words if word is None else [*words, word]
+    if word is not None:
+        yield word
 
 
-def _escape(text: str, at: int) -> tuple[str, int]:
+def _escape(text: str, at: int, strict: bool) -> tuple[str, int]:
     """What an escape stands for whose backslash is before ``at``, and where it ends."""
-    if at >= len(text):
-        raise QuotingError("a backslash at the end")
-    char = text[at]
+    char = text[at : at + 1]
+    if not char:
+        return _no_escape(char, at - 1, strict)
     if char in "\\\"'":
         return char, at + 1
     if char in _ESCAPES:
         return _ESCAPES[char], at + 1
     found = _NUMBERED.match(text, at)
     if not found:
-        return f"\\{char}", at + 1  # systemd warns, and leaves it as it is
+        return _no_escape(char, at, strict)
     digits = next(group for group in found.groups() if group)
     code = int(digits, 8 if found[4] else 16)
     if found[1] or found[4]:
         if not 0 < code < 256:
-            return f"\\{char}", at + 1
+            return _no_escape(char, at, strict)
         return bytes([code]).decode("utf-8", "surrogateescape"), found.end()
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF or not code:
-        return f"\\{char}", at + 1
+        return _no_escape(char, at, strict)
     return chr(code), found.end()
+
+
+def _no_escape(char: str, at: int, strict: bool) -> tuple[str, int]:
+    if strict:
+        raise QuotingError(f"\\{char} is no escape")
+    return f"\\{char}", at + 1
 
 
 SEPARATOR = "\0;"

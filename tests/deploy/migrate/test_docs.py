@@ -25,7 +25,7 @@ def codes() -> set[str]:
         found |= set(re.findall(rf'(?:{calls})"([a-z][a-z-]+)"', text))
         found |= set(re.findall(r'_leave\(\s*path, [^)]*?"([a-z]+-file)"', text))
         found |= set(re.findall(r'": \("([a-z-]+)",', text)) | set(
-            re.findall(r'^_[A-Z]+ = \("([a-z-]+)", "', text, re.M)
+            re.findall(r'^_[A-Z]+ = \("([a-z][a-z-]+)", "', text, re.M)
         )
     return found - {"left", "changed", "carried", "suggested"}
 
