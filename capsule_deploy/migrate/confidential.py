@@ -53,14 +53,17 @@ _BEFORE_KEY = frozenset(
 _LEAST, _LEAST_INSIDE = 6, 10
 """Characters of a secret that is looked for as a word, and inside of words."""
 
+_MOST = 2000
+"""Characters of the original that are looked at to be shown."""
+
 _NOT_SECRET = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK"})
 
 _VALUE = re.compile(
-    r"[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@"  # a URL with a password
+    r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@"  # a URL with a password
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"  # a JSON web token
+    r"|\beyJ[A-Za-z0-9_-]{10,200}\.[A-Za-z0-9_-]{10}"  # a JSON web token
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|\b(?:gh[pousr]_|glpat-|sk-|sk_live_|xox[abpr]-)[A-Za-z0-9_-]{16,}"
+    r"|\b(?:gh[pousr]_|glpat-|sk-|sk_live_|xox[abpr]-)[A-Za-z0-9_-]{16}"
 )
 _DENSE = re.compile(r"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[A-Za-z0-9+=_-]{32,}")
 _PAIR = re.compile(r"""(?<![A-Za-z0-9_])["']?([A-Za-z_][A-Za-z0-9_-]*)["']?\s*[=:]\s*\S""")
@@ -102,9 +105,11 @@ class Redactor:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
+        self._lines: dict[str, str] = {}
 
     def learn(self, value: str) -> None:
         """Never to tell ``value`` again, or a word of it; what is shorter stands in every text by chance."""
+        self._lines.clear()
         self._values |= {part for part in (value.strip(), *value.split()) if len(part) >= _LEAST}
 
     def holds(self, text: str) -> bool:
@@ -120,17 +125,22 @@ class Redactor:
                 text = text.replace(value, HIDDEN)
             else:
                 text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, text)
-        return _VALUE.sub(HIDDEN, text)
+        return text
 
     def lines(self, text: str) -> str:
-        """Lines of the original without secrets: after the name of one, the rest of its line is gone."""
-        return "\n".join(_masked(line) for line in self.words(text).split("\n"))
+        """The first lines of the original without secrets: where one begins, the rest of its line is gone."""
+        if text not in self._lines:
+            self._lines[text] = "\n".join(map(_masked, self.words(text)[:_MOST].split("\n")))
+        return self._lines[text]
 
 
 def _masked(line: str) -> str:
-    starts = [found.end() - 1 for found in _PAIR.finditer(line) if is_secret_name(found[1])]
-    starts += [found.end() + 1 for found in _OPTION.finditer(line) if is_secret_name(found[1])]
+    starts = [pair.end() - 1 for pair in _PAIR.finditer(line) if is_secret_name(pair[1])]
+    starts += [option.end() + 1 for option in _OPTION.finditer(line) if is_secret_name(option[1])]
     starts = [start for start in starts if not line[start:].startswith(HIDDEN)]
+    if found := _VALUE.search(line):
+        line = line[: found.start()] + HIDDEN
+        starts = [start for start in starts if start < found.start()]
     if starts and not re.fullmatch(r"""["']?(?:[0-9]{1,4}|true|false|yes|no|on|off)?["',;]*""", line[min(starts) :]):
         line = line[: min(starts)] + HIDDEN
     return line

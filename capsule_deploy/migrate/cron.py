@@ -17,7 +17,7 @@ _FIELD = r"(?:\*|[0-9]{1,2}|[A-Za-z]{3})(?:[-/,*0-9A-Za-z]*)"
 _TIMES = re.compile(
     rf"\s*(@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly)|{_FIELD}(?:\s+{_FIELD}){{4}})\s+(\S.*)$"
 )
-_VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(.*?)\s*$""")
+_VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=(.*)$""")
 _NO_USER = frozenset(
     [
         "cd",
@@ -70,7 +70,7 @@ def parse_crontab(text: str, *, system: bool | None = None) -> tuple[list[Job], 
             user, command = _account(found[2], system)
             jobs.append(Job(found[1], user, _until_percent(command), number, line, dict(env)))
         elif variable:
-            value = variable[3]
+            value = variable[3].strip()
             if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
             env[variable[2]] = (value, number, line)

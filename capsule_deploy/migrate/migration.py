@@ -174,7 +174,7 @@ class _Run:
             except CapsuleError:
                 continue
             for at, line in logical_lines(text):
-                found += health_urls(line, Origin(source, at, line.strip()))
+                found += health_urls(line[:2000], Origin(source, at, line.strip()))
         urls: dict[tuple[str, int | None], Origin] = {}
         for path, asked, origin in sorted(found, key=lambda url: url[1] is None):
             if asked is not None or not any(path == known for known, _ in urls):

@@ -78,7 +78,7 @@ class Places:
 
         What fits best is that below which most of the text's paths are found.
         """
-        found = [posixpath.normpath(path) for path in _PATH.findall(text)[:1000]]
+        found = [posixpath.normpath(path) for path in _PATH.findall(text)[:1000] if len(path) < 1000]
         if any(self.relative(path) is not None for path in found):
             return None
         votes: Counter[str] = Counter()
@@ -143,7 +143,10 @@ class Places:
         """Whether the service writes to a path in the directory, as far as anybody can tell."""
         if any(inner == place or inner.startswith(f"{place}/") for place in self.writable):
             return True
-        return bool(_STATEFUL.search(inner)) or not os.path.exists(self.in_tree(inner))
+        try:
+            return not os.path.exists(self.in_tree(inner)) or bool(_STATEFUL.search(inner))
+        except ValueError:
+            return True
 
     def rewrite(self, text: str, *, written: bool = False) -> str:
         """The text with its absolute paths as a capsule's service has them.

@@ -239,7 +239,7 @@ class Follower:
                 "host-change", program, "The script changes the host before it starts the service.", remedy, origin
             )
             return
-        if not stays and _ONCE.search(" ".join(argv)):
+        if not stays and _ONCE.search(" ".join(argv)[:4096]):
             remedy = "Run it as a step of the deployment."
             self._left("script-step", program, "The script runs this before the service.", remedy, origin)
             return

@@ -32,6 +32,18 @@ class Option:
 
 
 @dataclass
+class _Lines:
+    """An option while it is read."""
+
+    line: int
+    values: list[str]
+    raw: list[str]
+
+    def joined(self) -> Option:
+        return Option("\n".join(self.values).rstrip(), self.line, "\n".join(self.raw))
+
+
+@dataclass
 class Section:
     """A section, its options by their lower-case names, and the file it stands in."""
 
@@ -57,9 +69,9 @@ def parse_ini(text: str) -> tuple[list[tuple[str, int, dict[str, Option]]], list
     The dialect is that of ``RawConfigParser`` with inline comments: ``;`` and ``#`` begin one at the head of a line and
     after white space; a line that is indented deeper goes on from the last; of two equal options the last counts.
     """
-    sections: dict[str, tuple[int, dict[str, Option]]] = {}
+    sections: dict[str, tuple[int, dict[str, _Lines]]] = {}
     wrong: list[tuple[int, str]] = []
-    options: dict[str, Option] | None = None
+    options: dict[str, _Lines] | None = None
     key: str | None = None
     indent = 0
     for number, raw in logical_lines(text):
@@ -67,12 +79,12 @@ def parse_ini(text: str) -> tuple[list[tuple[str, int, dict[str, Option]]], list
         value = line.strip()
         if not value:
             if not raw.strip() and key and options is not None:  # a blank line belongs to the value, if it goes on
-                options[key] = Option(options[key].value + "\n", options[key].line, options[key].text)
+                options[key].values.append("")
             continue
         deep = len(line) - len(line.lstrip())
         if key and options is not None and deep > indent:
-            before = options[key]
-            options[key] = Option(f"{before.value}\n{value}", before.line, f"{before.text}\n{raw}")
+            options[key].values.append(value)
+            options[key].raw.append(raw)
             continue
         indent = deep
         header = re.match(r"\[(.+)\]", value)
@@ -80,15 +92,15 @@ def parse_ini(text: str) -> tuple[list[tuple[str, int, dict[str, Option]]], list
             options = sections.setdefault(header[1], (number, {}))[1]
             key = None
             continue
-        found = re.match(r"(.*?)\s*[=:]\s*(.*)$", value)
-        if options is None or not found or not found[1]:
+        found = re.search("[=:]", value)
+        if options is None or not found or not value[: found.start()].strip():
             wrong.append((number, raw))
             key = None
             continue
-        key = found[1].rstrip().lower()
-        options[key] = Option(found[2].strip(), number, raw)
+        key = value[: found.start()].rstrip().lower()
+        options[key] = _Lines(number, [value[found.end() :].strip()], [raw])
     cleaned = [
-        (name, line, {key: Option(option.value.rstrip(), option.line, option.text) for key, option in found.items()})
+        (name, line, {key: option.joined() for key, option in found.items()})
         for name, (line, found) in sections.items()
     ]
     return cleaned, wrong

@@ -75,7 +75,7 @@ _SECRET_FILE = re.compile(
 )
 _ENV_FILE = re.compile(r"\.env(?:\..+)?|.*\.env")
 _DATABASE = re.compile(r".*\.(?:db|db3|sqlite|sqlite3|rdb)")
-_SETTING = re.compile(r"""^\s*(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*(?::\s*\w+\s*)?[:=]\s*(.+?)\s*,?\s*$""")
+_SETTING = re.compile(r"""^\s*(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*(?::\s*\w+\s*)?[:=](.+)$""")
 _LITERAL = re.compile(r"""^[rbuf]?(["'])(.{4,})\1[,;]?$""")
 _PLACEHOLDER = re.compile(
     r"\$\{|\{\{|%\(|<.*>|^(?:none|null|true|false|your.*|example.*|\*+|x+)$|os\.environ|getenv|^/", re.IGNORECASE
@@ -291,8 +291,9 @@ class Surveyor:
         setting = _SETTING.match(line)
         if not setting or not is_secret_name(setting[1].rpartition(".")[2]):
             return False
-        literal = _LITERAL.match(setting[2])
-        value = literal[2] if literal else setting[2].strip("\"'") if path.endswith(_CONFIGURATION) or not told else ""
+        said = setting[2].strip().removesuffix(",")
+        literal = _LITERAL.match(said)
+        value = literal[2] if literal else said.strip("\"'") if path.endswith(_CONFIGURATION) or not told else ""
         if len(value) < 4 or _PLACEHOLDER.search(value):
             return False
         self._redactor.learn(value)

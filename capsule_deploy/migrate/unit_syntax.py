@@ -111,7 +111,7 @@ def iterate_words(text: str, *, separators: bool = False, strict: bool = False) 
 
     An escape that is none stays as it is, as in commands; with ``strict`` it is a mistake, as in ``Environment=``.
     """
-    word: str | None = None
+    word: list[str] | None = None
     quote = ""
     at = 0
     while at < len(text):
@@ -121,29 +121,41 @@ def iterate_words(text: str, *, separators: bool = False, strict: bool = False) 
                 value, at = ";", at + 2
             else:
                 value, at = _escape(text, at + 1, strict)
-            word = (word or "") + value
-            continue
-        at += 1
-        if quote:
-            if char == quote:
-                quote = ""
+            word = _with(word, value)
+        elif quote:
+            run = _IN_QUOTES[quote].match(text, at)
+            if run:
+                word, at = _with(word, run[0]), run.end()
             else:
-                word = (word or "") + char
+                quote, at = "", at + 1
         elif char in _SPACE:
             if word is not None:
-                yield word
-            word = None
+                yield "".join(word)
+            word, at = None, at + 1
         elif char in "'\"":
-            quote, word = char, word or ""
+            quote, word, at = char, _with(word, ""), at + 1
+        elif separators and word is None and char == ";" and text[at + 1 : at + 2] in ("", *_SPACE):
+            yield SEPARATOR
+            at += 1
         else:
-            word = (word or "") + char
-            if separators and word == ";" and text[at : at + 1] in ("", *_SPACE):
-                yield SEPARATOR
-                word = None
+            end = _PLAIN.match(text, at)
+            stop = end.end() if end else at + 1
+            word, at = _with(word, text[at:stop]), stop
     if quote:
         raise QuotingError("a quotation has no end")
     if word is not None:
-        yield word
+        yield "".join(word)
+
+
+_PLAIN = re.compile(r"""[^\\'" \t\n\r]+""")
+_IN_QUOTES = {"'": re.compile(r"[^\\']+"), '"': re.compile(r'[^\\"]+')}
+
+
+def _with(word: list[str] | None, piece: str) -> list[str]:
+    if word is None:
+        return [piece]
+    word.append(piece)
+    return word
 
 
 def _escape(text: str, at: int, strict: bool) -> tuple[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -243,3 +245,37 @@ def test_whatever_is_read_the_manifest_is_valid_or_there_are_reasons(
     left_out = odd.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape") + ".db"
     assert b"\n" in place or rules.ignored(left_out)
     assert not rules.ignored("server")
+
+
+LONG = 900_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("app.service", "[Service]\nExecStart=/srv/app/server " + "a-" * (LONG // 2)),
+        ("app.service", "[Service]\nExecStart=/srv/app/server " + "/a" * (LONG // 2)),
+        ("app.service", "[Service]\nExecStart=/srv/app/server /srv/app/" + ".log" * (LONG // 4)),
+        ("app.service", "[Service]\nExecStart=/srv/app/server\nEnvironment=A=" + "a" * LONG),
+        ("app.service", "[Service]\nExecStart=/srv/app/server\nEnvironment=A=" + "eyJ-" * (LONG // 4)),
+        (
+            "app.service",
+            "[Service]\nExecStart=/srv/app/server\nEnvironment=" + " ".join(f"V{n}=1" for n in range(9000)),
+        ),
+        ("app.service", "[Service]\nExecStart=/srv/app/server\n" + "Nice=1\n" * (LONG // 7)),
+        ("app.conf", "[program:a]\ncommand=/srv/app/server\nx" + " " * LONG + "y\n"),
+        ("app.conf", "[program:a]\ncommand=/srv/app/server" + "\n b" * (LONG // 3)),
+        ("crontab", "@reboot /srv/app/server\nA=x" + " " * LONG + "y\n"),
+        ("crontab", "@reboot /srv/app/server\n" + "* " * (LONG // 2)),
+        ("start.sh", "#!/bin/sh\n" + "cd /srv/app\n" * (LONG // 12) + "exec ./server\n"),
+        ("start.sh", "#!/bin/sh\nexec /srv/app/server " + "flask db " * (LONG // 9)),
+        ("start.sh", "#!/bin/sh\nA=" + "${A:-" * (LONG // 5)),
+    ],
+    ids=range(14),
+)
+def test_long_lines_take_no_time(root: Path, name: str, text: str) -> None:
+    write(root, {f"etc/{name}": text})
+    start = time.process_time()
+    with contextlib.suppress(CapsuleError):
+        migrate(str(root / "srv/app"), [str(root / "etc" / name)], str(root))
+    assert time.process_time() - start < 20
