@@ -55,11 +55,7 @@ def named(paths: list[str], places: Places) -> dict[Kind, list[str]]:
     found: dict[Kind, list[str]] = {}
     problems: list[Problem] = []
     for path in paths:
-        here = path
-        if not os.path.exists(path) and path.startswith("/"):
-            here = places.here(path)
-        elif not os.path.exists(path) and os.path.exists(places.in_tree(path)):
-            here = places.in_tree(path)
+        here = _meant(path, places)
         try:
             text = read_text(here, path)
         except CapsuleError as error:
@@ -79,6 +75,13 @@ def named(paths: list[str], places: Places) -> dict[Kind, list[str]]:
         message = f"The files are of several kinds: {', '.join(found)}"
         raise refusal("unit-mixed", message, "Name files of one kind; run caps_migrate for each.")
     return found
+
+
+def _meant(path: str, places: Places) -> str:
+    """The file that somebody names: on the old host before this one, when that is a copy; or in the directory."""
+    on_host = [places.here(path)] if path.startswith("/") else []
+    known = [*on_host, path] if places.root != "/" else [path, *on_host]
+    return next((one for one in [*known, places.in_tree(path)] if os.path.lexists(one)), path)
 
 
 def detected(places: Places) -> dict[Kind, list[str]]:

@@ -170,6 +170,7 @@ _SUPERVISOR = f"""\
 ; the whole of the fleet
 [unix_http_server]
 file=/run/supervisor.sock
+username=fleet
 password={SECRET}
 
 [supervisord]

@@ -117,6 +117,16 @@ def test_what_the_host_has_is_found_when_it_names_the_directory(root: Path, out:
     assert ran.status == 0 and ran.document["sources"] == ["/etc/systemd/system/app.service", "run.sh"]
 
 
+def test_a_file_of_the_old_host_comes_before_this_hosts(root: Path, out: Path) -> None:
+    write(root, {"etc/crontab": "@reboot www /srv/app/server\n"})
+    assert Path("/etc/passwd").exists() and run(root, out, "--unit", "/etc/crontab").status == 0
+    write(root, {"etc/passwd": UNIT})
+    ran = run(root, out.with_name("b"), "--unit", "/etc/passwd")
+    assert ran.document["sources"] == ["/etc/passwd", "run.sh"]
+    ran = run(root, out.with_name("c"), "--unit", root / "etc/crontab")
+    assert ran.document["sources"] == ["/etc/crontab"]
+
+
 def test_files_of_several_kinds(root: Path, out: Path) -> None:
     write(root, {"a.service": UNIT, "b.conf": "[program:b]\ncommand=x\n"})
     refused(run(root, out, "--unit", "/a.service", "--unit", "/b.conf"), 4, "unit-mixed")
