@@ -17,9 +17,9 @@ from capsule_deploy.migrate.confidential import Redactor
 from capsule_deploy.migrate.detect import Kind, detected, named
 from capsule_deploy.migrate.draft import Draft, ignore_text, manifest_text, resources
 from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
-from capsule_deploy.migrate.places import Places
+from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
-from capsule_deploy.migrate.report import Report
+from capsule_deploy.migrate.report import Move, Report
 from capsule_deploy.migrate.survey import Survey, Surveyor, health_urls
 from capsule_deploy.migrate.unwrap import unwrap
 
@@ -216,7 +216,10 @@ class _Run:
             places.directory,
             list(dict.fromkeys(deployment.sources)),
             [finding for finding in findings if not _of_ignored(finding, survey)],
-            _outermost(places.moved),
+            [
+                Move(old, f"{places.state}/{inner}".rstrip("/"), f"{STATE}/{inner}".rstrip("/"))
+                for old, inner in _outermost(places.moved).items()
+            ],
             list(places.foreign),
             self._steps(draft, venv),
             manifest.decode(),
@@ -251,11 +254,9 @@ class _Run:
         steps.append(f"Check and build: `caps_validate {copy}/{MANIFEST_NAME}` and `{command}`.")
         if places.moved:
             move = f"move its state to {places.state} as the table above says"
-            needed = sorted(
-                {os.path.dirname(new) for new in places.moved.values()} - {places.state, *places.moved.values()}
-            )
+            needed = sorted({os.path.dirname(new) for new in places.moved.values()} - {"", *places.moved.values()})
             if needed:
-                move += f", make the directories {' and '.join(needed)}"
+                move += f", make {' and '.join(f'{places.state}/{inner}' for inner in needed)}"
             steps.append(f"Stop the old service, {move}, and give it to the account tori-{draft.name}.")
         steps.append(
             "Install and activate: `capsdeploy install FILE`, `capsdeploy activate ID`; disable the old service."
@@ -290,7 +291,9 @@ def _outermost(moved: dict[str, str]) -> dict[str, str]:
     return {
         old: new
         for old, new in sorted(moved.items())
-        if not any(old.startswith(f"{above}/") and new == moved[above] + old[len(above) :] for above in moved)
+        if not any(
+            old.startswith(f"{above}/") and new == (moved[above] + old[len(above) :]).lstrip("/") for above in moved
+        )
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from capsule_deploy.migrate.reading import read_bytes
 
 STATE = "/opt/tori/state"
-"""Below it each application has the one directory that it may write to."""
+"""Where a service sees the one directory that it may write to; on the host that is the application's, below it."""
 
 # Nobody's application is one of these itself.
 _SYSTEM = ("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin")
@@ -49,7 +49,7 @@ class Places:
         self.name = "app"
         self.writable: set[str] = set()
         self.moved: dict[str, str] = {}
-        """What was rewritten: paths of the old host, and where they lead now."""
+        """What was rewritten: paths of the old host, and what they are in the state directory."""
         self.foreign: dict[str, None] = {}
         """Paths of the old host that were kept, though they lie outside of all that a capsule has."""
         self._homes = self._own_homes()
@@ -136,7 +136,7 @@ class Places:
 
     @property
     def state(self) -> str:
-        """The application's state directory on the new host."""
+        """The application's state directory, as the new host has it."""
         return f"{STATE}/{self.name}"
 
     def is_written(self, inner: str) -> bool:
@@ -167,7 +167,7 @@ class Places:
             if not inner:
                 return "."
             if written or self.is_written(inner):
-                return self._move(normal, f"{self.state}/{inner}")
+                return self._move(normal, inner)
             return inner + ("/" if path.endswith("/") else "")
         for old, new in (
             ("/var/log/", "log/"),
@@ -176,11 +176,11 @@ class Places:
             ("/var/spool/", "spool/"),
         ):
             if normal.startswith(old):
-                return self._move(normal, f"{self.state}/{new}{self._without_own(normal[len(old) :])}".rstrip("/"))
+                return self._move(normal, f"{new}{self._without_own(normal[len(old) :])}")
         if normal.startswith(("/run/", "/var/run/")) and normal.endswith((".sock", ".socket", ".pid")):
-            return self._move(normal, f"{self.state}/run/{posixpath.basename(normal)}")
+            return self._move(normal, f"run/{posixpath.basename(normal)}")
         if written and not normal.startswith(("/dev/", "/proc/", "/tmp/")):  # noqa: S108
-            return self._move(normal, f"{self.state}/{posixpath.basename(normal)}")
+            return self._move(normal, posixpath.basename(normal))
         if not any(normal == place or normal.startswith(f"{place}/") for place in _PLAIN):
             self.foreign.setdefault(normal)
         return path
@@ -191,8 +191,8 @@ class Places:
         return rest if first in {self.name, self.name.replace("-", "_"), posixpath.basename(self.directory)} else inner
 
     def _move(self, old: str, new: str) -> str:
-        self.moved.setdefault(old, new)
-        return new
+        self.moved.setdefault(old, new.strip("/"))
+        return posixpath.join(STATE, new).rstrip("/")
 
     def head(self, path: str, size: int = 4096) -> bytes:
         """The first bytes of a file on this disk; none when it cannot be read."""

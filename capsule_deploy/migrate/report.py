@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from capsule_deploy.migrate.confidential import Redactor
@@ -17,15 +17,24 @@ _ORDER: Final[tuple[State, ...]] = ("left", "suggested", "changed", "carried")
 
 
 @dataclass(frozen=True)
+class Move:
+    """State that has to be moved: its path on the old host, on the new one, and as the service sees it there."""
+
+    old: str
+    new: str
+    seen: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """Everything that is told. ``moves`` leads from paths of the old host to those of the new one."""
+    """Everything that is told."""
 
     name: str
     layout: str
     directory: str
     sources: Sequence[str]
     findings: Sequence[Finding]
-    moves: dict[str, str] = field(default_factory=dict)
+    moves: Sequence[Move] = ()
     foreign: Sequence[str] = ()
     steps: Sequence[str] = ()
     manifest: str = ""
@@ -61,7 +70,9 @@ class Report:
             "sources": [plain(source) for source in self.sources],
             "counts": {state: len(self.of(state)) for state in _ORDER},
             "findings": [entry(finding) for state in _ORDER for finding in self.of(state)],
-            "moves": [{"from": plain(old), "to": plain(new)} for old, new in self.moves.items()],
+            "moves": [
+                {"from": plain(move.old), "to": plain(move.new), "seen": plain(move.seen)} for move in self.moves
+            ],
             "foreign": [plain(path) for path in self.foreign],
             "steps": [plain(step) for step in self.steps],
         }
@@ -104,11 +115,10 @@ class Report:
     def _places(self, redact: Redactor) -> list[str]:
         lines: list[str] = []
         if self.moves:
-            lines += ["", "### State to move", "", "| old | new |", "|---|---|"]
-            lines += [
-                f"| `{_code(_printable(redact.words(old)))}` | `{_code(_printable(redact.words(new)))}` |"
-                for old, new in self.moves.items()
-            ]
+            lines += ["", "### State to move", "", "| old host | new host | as the service sees it |", "|---|---|---|"]
+            for move in self.moves:
+                places = (_code(_printable(redact.words(path))) for path in (move.old, move.new, move.seen))
+                lines.append("| " + " | ".join(f"`{path}`" for path in places) + " |")
         if self.foreign:
             lines += ["", "### Paths that only the old host has", ""]
             lines += [f"- `{_code(_printable(redact.words(path)))}`" for path in self.foreign]

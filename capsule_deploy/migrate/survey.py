@@ -255,7 +255,7 @@ class Surveyor:
         for suffix in ("", "-wal", "-shm", "-journal"):
             if not suffix or os.path.exists(self._places.in_tree(path + suffix)):
                 self.survey.ignored[f"/{path}{suffix}"] = "a database"
-        new = f"{STATE}/{self._places.name}/{path}"
+        new = f"{STATE}/{path}"
         self._places.rewrite_path(f"{self._home()}/{path}", written=True)
         message = f"A database; in a capsule it belongs to the state directory, {new}."
         remedy = (

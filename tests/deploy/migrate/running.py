@@ -71,15 +71,15 @@ def run_capsule(capsule: Path, state: Path, urls: Sequence[str]) -> Answers:
         if entrypoint.endswith(".py"):
             program.insert(0, f"{release}/venv/bin/python")
         env = {**manifest.env, **(service.env if service else {})}
-        env |= {"PATH": "/usr/bin:/bin", "HOME": f"/opt/tori/state/{manifest.name}", "BUILD_SHA": "a" * 64}
+        env |= {"PATH": "/usr/bin:/bin", "HOME": "/opt/tori/state", "BUILD_SHA": "a" * 64}
         services.append({"argv": [*program, *(service.args if service else ())], "env": env, "cwd": release})
     mounts = [
         "mount -t tmpfs none /opt",
         "mkdir -p /opt/tori/python/3.11/bin",
         f"ln -s {shlex.quote(PYTHON)} /opt/tori/python/3.11/bin/python3.11",
-        f"mkdir -p {release} /opt/tori/state/{manifest.name}",
+        f"mkdir -p {release} /opt/tori/state",
         f"mount --bind {shlex.quote(str(capsule))} {release} && mount -o remount,bind,ro {release}",
-        f"mount --bind {shlex.quote(str(state))} /opt/tori/state/{manifest.name}",
+        f"mount --bind {shlex.quote(str(state))} /opt/tori/state",
         *_hidden(str(REPOSITORY), "/srv", "/var/tmp", "/tmp"),  # any of them may lie in the last
     ]
     state.chmod(0o777)

@@ -102,11 +102,11 @@ def host(tmp_path: Path) -> Host:
         ("/srv/app/server $A ${A} $$", ["server", "x", "y", "x y", "$"]),
         ("/srv/app/server %p %% --dir=%t/x", ["server", "app", "--dir=/run/x"]),
         ("/srv/app/server --config /srv/app/main.py --db sqlite:////srv/app/a.db", [
-            "server", "--config", "main.py", "--db", "sqlite:////opt/tori/state/app/a.db"]),
+            "server", "--config", "main.py", "--db", "sqlite:////opt/tori/state/a.db"]),
         ("/srv/app/server unix:/run/app.sock http://h/srv/app/x /dev/null", [
-            "server", "unix:/opt/tori/state/app/run/app.sock", "http://h/srv/app/x", "/dev/null"]),
+            "server", "unix:/opt/tori/state/run/app.sock", "http://h/srv/app/x", "/dev/null"]),
         ("/srv/app/server --log /var/log/app/a.log -o/var/lib/app/b", [
-            "server", "--log", "/opt/tori/state/app/log/a.log", "-o/var/lib/app/b"]),
+            "server", "--log", "/opt/tori/state/log/a.log", "-o/var/lib/app/b"]),
         ("/srv/app/server --fmt 'a%%b' --token abcdefgh x", ["server", "x"]),
     ],
 )  # fmt: skip
