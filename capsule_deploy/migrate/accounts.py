@@ -1,0 +1,26 @@
+"""What is said alike of every layout: whose account a process had, and how it was asked to stop."""
+
+from __future__ import annotations
+
+from capsule_deploy.migrate.model import Findings, Origin
+
+
+def account(findings: Findings, user: str | None, origin: Origin, *, subject: str) -> None:
+    """Tells of the account; ``user`` is None when none was named, which is root."""
+    if user is None or user in ("root", "0"):
+        message = "It ran as root. A capsule's service runs as an account of the application's own, without rights."
+        remedy = "Check what needs root: ports below 1024, files of others, devices. The host must do that part."
+        findings.left("root-user", subject, message, remedy, origin)
+        return
+    message = f"It ran as {user}; a capsule's service runs as an account of the application's own, tori-<name>."
+    remedy = f"Give that account what {user} owns and the service needs, above all the state that is moved."
+    findings.changed("user", subject, message, remedy, origin)
+
+
+def stop_signal(findings: Findings, signal: str, origin: Origin, *, subject: str) -> None:
+    """Tells of the signal that ended a process."""
+    if signal.strip().upper().removeprefix("SIG") in ("TERM", "15"):
+        findings.carried(subject, "A capsule's process is asked to stop by SIGTERM.", origin)
+        return
+    message = f"It was asked to stop by {signal}; a capsule's process is asked by SIGTERM."
+    findings.left("stop-signal", subject, message, "Let the application stop cleanly on SIGTERM.", origin)
