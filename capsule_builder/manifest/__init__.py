@@ -13,7 +13,7 @@ turns text into nodes that know their positions, *structure* refuses what YAML a
 
 from __future__ import annotations
 
-from capsule_builder.manifest.model import HealthCheck, Manifest, Resources, Service
+from capsule_builder.manifest.model import HealthCheck, Manifest, Resources, Sandbox, Service
 from capsule_builder.manifest.problems import ManifestError, ManifestProblem
 from capsule_builder.manifest.reading import check, load
 
@@ -23,6 +23,7 @@ __all__ = [
     "ManifestError",
     "ManifestProblem",
     "Resources",
+    "Sandbox",
     "Service",
     "check",
     "load",
