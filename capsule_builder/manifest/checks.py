@@ -35,6 +35,6 @@ def read_manifest(root: Node, report: Report) -> Manifest | None:
         python=dependencies.text("python", PYTHON) if dependencies else None,
         pip_requirements=dependencies.text("pip_requirements", PATH) if dependencies else None,
         resources=read_resources(top, report),
-        sandbox=read_sandbox(top, report),
+        sandbox=read_sandbox(top),
         executables=top.texts("executables", EXECUTABLE),
     )

@@ -60,7 +60,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where a release's sandbox differs from the usual one: looser by each of ``allow``, tighter by each of ``deny``."""
+    """Where a release's sandbox differs from the usual: looser by each of ``allow``, tighter by each of ``deny``."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
-"""Reads ``sandbox``: what of the walls around a service the application cannot live with, and which it can do with more."""
+"""Reads ``sandbox``: which walls around the services have to be open, and which can be closed."""
 
 from __future__ import annotations
 
 from capsule_builder.manifest.model import Sandbox
-from capsule_builder.manifest.problems import Report, quoted
+from capsule_builder.manifest.problems import quoted
 from capsule_builder.manifest.rule import Complaint, Rule
 from capsule_builder.manifest.sections import Section
 
@@ -11,7 +11,7 @@ ALLOWED = ("gpu", "low-ports", "netlink", "proc", "scheduling")
 DENIED = ("jit", "network")
 
 
-def read_sandbox(top: Section, report: Report) -> Sandbox:
+def read_sandbox(top: Section) -> Sandbox:
     """What the manifest says of its sandbox, without what is at fault."""
     section = top.section("sandbox", "sandbox")
     if section is None:

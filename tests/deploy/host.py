@@ -1,7 +1,7 @@
-"""A host to deploy to: systemd boots for real, as process 1 of its own namespaces, over an overlay of the machine's root.
+"""A host to deploy to: systemd boots for real, in namespaces of its own over an overlay of the machine's root.
 
 Nothing of the machine is touched: mounts, processes, cgroups, names and network are the host's own, and what it writes
-lies in a directory of the test. Needs root (or a container that has it) and overlayfs. Where it cannot boot, the test fails.
+lies in a directory of the test. Needs root and overlayfs. Where it cannot boot, the test fails.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ raise SystemExit(importlib.import_module("capsule_deploy.cli." + sys.argv[1].rep
         groups = []
         for hierarchy in _hierarchies():
             group = hierarchy / self._group
-            if (hierarchy / "cgroup.subtree_control").exists() and (hierarchy / "cgroup.controllers").read_text().strip():
+            if (hierarchy / "cgroup.subtree_control").exists():
                 for controller in (hierarchy / "cgroup.controllers").read_text().split():
                     with contextlib.suppress(OSError):
                         (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")

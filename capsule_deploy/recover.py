@@ -1,0 +1,47 @@
+"""After a crash or a boot: every application runs what its ``active`` names, or none of it."""
+
+from __future__ import annotations
+
+import os
+
+from capsule_builder.errors import CapsuleError, Problem
+from capsule_deploy import journal
+from capsule_deploy.activate import Say, app_lock, settle, settle_interrupted
+from capsule_deploy.layout import Layout
+from capsule_deploy.locks import BusyError
+
+
+def recover(layout: Layout, say: Say, *, wait: bool = True) -> list[Problem]:
+    """Finishes or undoes what was interrupted, of each application, and starts what is active.
+
+    One whose lock is held is left to who holds it. What stands in the way of one does not keep the others from their
+    turn; all of it is in the result. Without ``wait`` nothing is waited for, as when the host boots.
+    """
+    problems: list[Problem] = []
+    for app in applications(layout):
+        try:
+            with app_lock(layout, app):
+                settle_interrupted(layout, app, say, wait=wait)
+                settle(layout, app, say, wait=wait)
+        except BusyError:
+            say(f"{app}: another command is at work on it")
+        except CapsuleError as failed:
+            problems += failed.problems
+        except OSError as failed:
+            reason = f"{failed.strerror or failed}: {failed.filename}" if failed.filename else str(failed)
+            problems.append(Problem("system", f"{app} cannot be recovered: {reason}", "Mend that, and try again."))
+    return problems
+
+
+def applications(layout: Layout) -> list[str]:
+    """The applications of which something is known."""
+    try:
+        return sorted(entry.name for entry in os.scandir(layout.apps) if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def interrupted(layout: Layout) -> list[tuple[str, journal.Change]]:
+    """The changes that are under way, or were when something crashed."""
+    found = ((app, journal.read(layout, app)) for app in applications(layout))
+    return [(app, change) for app, change in found if change is not None]
