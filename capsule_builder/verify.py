@@ -74,7 +74,7 @@ def verify(
         OSError: something cannot be read or written.
     """
     name = shown(path)
-    signature, key = _read_signature(path, keys, require_signature)
+    signature, key = read_signature(path, keys, require_signature)
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(open_archive(path))
         watch = _Watch(signature, os.fstat(archive.fileno()).st_size, require_prehashed, name)
@@ -145,10 +145,15 @@ class _Watch:
             raise _refused("signature-legacy", message, "Have it signed again.")
 
 
-def _read_signature(
+def read_signature(
     path: str, keys: Sequence[PublicKey], required: bool
 ) -> tuple[Signature, PublicKey] | tuple[None, None]:
-    """The signature, whose comment can be trusted from here on, and the key that made it."""
+    """The signature of the archive ``path``, whose comment can be trusted from here on, and the key that made it.
+
+    Raises:
+        UnsignedError, SignatureError: it is missing and required, or its comment is by none of the keys.
+        OSError: it cannot be read.
+    """
     if not keys:
         return None, None
     place = f"{path}.minisig"

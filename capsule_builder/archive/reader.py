@@ -128,10 +128,34 @@ class CapsuleReader:
                 raise damaged("archive-tail", "It does not end as every capsule does")
             if self._source.some(1):
                 raise damaged("archive-trailing", "Something follows the end of the capsule")
-            if self._manifest is None:
-                raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
-            self._check_manifest(self._manifest)
-            return self._manifest
+            return self.check_manifest()
+
+    def check_manifest(self) -> Manifest:
+        """The manifest, which has been read, found to fit the content.
+
+        Raises:
+            CapsuleError: it does not.
+        """
+        if self._manifest is None:
+            raise damaged("manifest-missing", f"It has no manifest, {MANIFEST_NAME}")
+        self._check_manifest(self._manifest)
+        return self._manifest
+
+    @property
+    def position(self) -> int:
+        """The offset of the next byte that is to be read: that of the first layer, as long as no entry has been."""
+        return self._source.position
+
+    def entry(self, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed) -> ReadEntry:
+        """One entry out of a tar that stands at its header: for whoever reads some of them alone.
+
+        Raises:
+            CapsuleError: the header is not the one that the listing and the index call for.
+        """
+        try:
+            return self._entry(tar, layer, line, listed, first=True)
+        except CapsuleError as error:
+            raise labelled(error, self._label) from None
 
     def close(self) -> None:
         """Gives up what has not been read. The file stays open."""

@@ -1,0 +1,171 @@
+"""What the commands have in common: ``--root`` and ``--json``, how they end, what they say on the way."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from capsule_builder.cli import report
+from capsule_builder.cli.options import some
+from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.paths import shown
+from capsule_deploy import exits
+from capsule_deploy.layout import Layout
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+EXIT_STATUS = """\
+exit status: 0 done; 1 a defect or the system; 2 wrong usage; 3 not signed by whom this host trusts; 4 not a capsule,
+or a damaged one; 5 the host's policy is against it; 6 no room; 7 another command is at work; 8 no such release;
+9 not healthy; 10 the host is not set up for it.
+"""
+
+# By the class's name: to import the classes here would take longer than most commands.
+_STATUS = {
+    "TrustError": exits.TRUST,
+    "UnsignedError": exits.TRUST,
+    "SignatureError": exits.TRUST,
+    "PolicyError": exits.POLICY,
+    "SpaceError": exits.SPACE,
+    "BusyError": exits.BUSY,
+    "MissingError": exits.MISSING,
+    "DamagedError": exits.FORMAT,
+    "UnhealthyError": exits.UNHEALTHY,
+    "HostError": exits.HOST,
+    "UnpackError": exits.INTERNAL,
+}
+_STATUS_OF_CODE = {"archive-special": exits.USAGE, "file-special": exits.USAGE, "archive-size": exits.POLICY}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SUCH_FILE = {errno.ENOENT, errno.EISDIR, errno.ELOOP}
+
+
+class Failure:
+    """Turns what stops a command into problems and an exit status: nothing, as long as ``status`` is 0."""
+
+    def __init__(self) -> None:
+        self.status: int = exits.OK
+        self.problems: list[Problem] = []
+
+    def __enter__(self) -> Failure:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, CapsuleError):
+            self.problems += error.problems
+            self.status = status_of(error)
+        elif isinstance(error, OSError):
+            self._system(error)
+        return self.status != exits.OK
+
+    def tell(self, *, as_json: bool) -> int:
+        """Prints the problems, and with ``as_json`` the object that stands for them; gives the exit status."""
+        report.finish()
+        report.errors(self.problems)
+        if as_json:
+            errors = [
+                {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
+                for problem in self.problems
+            ]
+            report.result(json.dumps({"status": self.status, "errors": errors}), done=False)
+        return self.status
+
+    def _system(self, failed: OSError) -> None:
+        reason = failed.strerror or str(failed)
+        where = f": {shown(os.fsdecode(failed.filename))}" if failed.filename else ""
+        problem = Problem("system", f"{reason}{where}", "Mend that, and try again; it is safe to repeat.")
+        self.problems.append(problem)
+        self.status = exits.INTERNAL
+        if failed.errno in _NO_SPACE:
+            self.status = exits.SPACE
+        elif failed.errno in _NO_SUCH_FILE:
+            self.status = exits.USAGE
+
+
+def failures() -> Failure:
+    """What a command's work is done in."""
+    return Failure()
+
+
+def status_of(refused: CapsuleError) -> int:
+    """The exit status for a refusal."""
+    for kind in type(refused).__mro__:
+        if kind.__name__ in _STATUS:
+            return _STATUS[kind.__name__]
+    return _STATUS_OF_CODE.get(refused.problems[0].code, exits.FORMAT)
+
+
+def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser with the options that all commands have; ``examples`` are lines of commands."""
+    made = argparse.ArgumentParser(
+        prog=f"capsdeploy {command}",
+        description=description,
+        epilog=f"examples:\n{examples}\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    where = "the host's tree, when it is not this host's (images, tests)"
+    made.add_argument("--root", metavar="DIR", type=some, default="/", help=where)
+    made.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    return made
+
+
+def layout_of(arguments: argparse.Namespace) -> Layout:
+    """The host that is meant.
+
+    Raises:
+        CapsuleError: there is no such directory.
+    """
+    if not os.path.isdir(arguments.root):
+        raise CapsuleError(
+            [Problem("file-special", f"Not a directory: {shown(arguments.root)}", "Name a host's tree.")]
+        )
+    return Layout(arguments.root)
+
+
+def run(argv: Sequence[str], made: argparse.ArgumentParser, work: Callable[[argparse.Namespace], int]) -> int:
+    """Parses and calls ``work(arguments)``, which gives the exit status; requests to stop end it tidily."""
+    try:
+        report.prepare()
+        arguments = made.parse_args(argv)
+        return work(arguments)
+    except report.Stopped as stopped:
+        report.leave(stopped)
+
+
+class Line:
+    """A line on a terminal that says how far things are; nothing anywhere else, or in the first second."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._watched = self._stream.isatty()
+        self._since = self._last = time.monotonic()
+        self._width = 0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Says ``what`` is going on, with bytes or files that are done."""
+        now = time.monotonic()
+        if not self._watched or now - self._since < 1 or now - self._last < 0.1:
+            return
+        self._last = now
+        share = f" {100 * done // total}%" if total else ""
+        text = f"{what}{share}"
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = len(text)
+
+    def clear(self) -> None:
+        """Takes the line away."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
