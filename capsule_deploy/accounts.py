@@ -43,7 +43,9 @@ def _make(layout: Layout, app: str) -> tuple[int, int]:
     durable.write_file(os.path.join(layout.sysusers, name), line.encode())
     command = ["systemd-sysusers", *([] if layout.root == "/" else [f"--root={layout.root}"]), name]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", timeout=60, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="backslashreplace", timeout=60, check=False
+        )
         said = " ".join(done.stderr.split())
     except FileNotFoundError:
         said = "there is no systemd-sysusers"

@@ -1,8 +1,8 @@
 """Changes what an application runs, step by step, so that it runs one release or the other whatever happens.
 
-The new release becomes healthy first, then ``active`` names it, then it is observed, and then the old one is stopped; where
-both would listen on the same port of the host, the old one has to be stopped first. If the new one fails, the old one
-runs again.
+The new release becomes healthy first, then ``active`` names it, then it is observed, and then the old one is stopped.
+Where both would listen on the same port of the host, the old one has to be stopped first. If the new one fails, the
+old one runs again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from capsule_deploy.health import UnhealthyError
 from capsule_deploy.journal import BESIDE, REPLACE, Change
 from capsule_deploy.layout import SHORT, Layout
 from capsule_deploy.locks import locked
+from capsule_deploy.policy import PolicyError
 from capsule_deploy.releases import MissingError, Release, active, find
 from capsule_deploy.systemd import HostError
 
@@ -40,10 +41,6 @@ def _silent(_line: str) -> None:
 
 def _unchecked(_layout: Layout, _release: Release) -> None:
     """Lets every release pass."""
-
-
-class ExposedError(CapsuleError):
-    """The host's policy is against what the release's sandbox lets through."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,9 @@ def settle(layout: Layout, app: str, say: Say, gone: str | None = None, *, wait:
     if not _live(layout):
         return
     named = active(layout, app)
-    slices = (re.fullmatch(f"tori-{app}-([0-9a-f]{{{SHORT}}}).slice", name) for name in systemd.units(f"tori-{app}-*.slice"))
+    slices = (
+        re.fullmatch(f"tori-{app}-([0-9a-f]{{{SHORT}}}).slice", name) for name in systemd.units(f"tori-{app}-*.slice")
+    )
     others = {found[1] for found in slices if found} | ({gone[:SHORT]} if gone else set())
     for short in sorted(others - {named[:SHORT] if named else ""}):
         _stop(app, short)
@@ -199,10 +198,10 @@ def _prepare(layout: Layout, release: Release, manifest: Manifest, means: Means)
     if not os.path.exists(os.path.join(layout.units, units.TEMPLATE)):
         message = f"There is no {units.TEMPLATE} on this host"
         raise HostError([Problem("host-init", message, "Call `capsdeploy host init` once.")])
-    changed = units.write(layout, release)
+    units.write(layout, release)
     accounts.ensure(layout, release.app)
     _check_interpreter(layout, release, manifest)
-    if changed and _live(layout):
+    if _live(layout):
         systemd.reload()
     _check_exposure(layout, release, means)
     means.say(f"prepared {release.short}")
@@ -213,7 +212,7 @@ def _check_exposure(layout: Layout, release: Release, means: Means) -> None:
     if exposed > means.most_exposed:
         message = f"{release.app} would be exposed by {exposed}; this host allows {means.most_exposed}"
         remedy = "Have its manifest allow less in `sandbox`, or allow more in the host's policy."
-        raise ExposedError([Problem("exposed", message, remedy)])
+        raise PolicyError([Problem("exposed", message, remedy)])
 
 
 def _check_interpreter(layout: Layout, release: Release, manifest: Manifest) -> None:

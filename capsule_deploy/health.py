@@ -112,7 +112,9 @@ def http(where: str | int, path: str, timeout: float) -> str:
     ends = time.monotonic() + timeout
     said = b""
     try:
-        with contextlib.closing(socket.socket(socket.AF_INET if isinstance(where, int) else socket.AF_UNIX)) as connection:
+        with contextlib.closing(
+            socket.socket(socket.AF_INET if isinstance(where, int) else socket.AF_UNIX)
+        ) as connection:
             connection.settimeout(timeout)
             connection.connect(("127.0.0.1", where) if isinstance(where, int) else where)
             request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: capsdeploy\r\nConnection: close\r\n\r\n"
@@ -123,7 +125,7 @@ def http(where: str | int, path: str, timeout: float) -> str:
                 if not chunk:
                     break
                 said += chunk
-    except socket.timeout:
+    except TimeoutError:
         return f"no answer within {timeout:g} s from {name}"
     except OSError as failed:
         return f"{failed.strerror or failed} at {name}"

@@ -15,6 +15,7 @@ from capsule_builder.paths import shown
 from capsule_deploy import accounts, durable, systemd, units
 from capsule_deploy.activate import Say
 from capsule_deploy.layout import Layout
+from capsule_deploy.policy import read_policy
 from capsule_deploy.recover import applications, interrupted
 from capsule_deploy.releases import active, installed
 from capsule_deploy.unit_text import quoted
@@ -85,17 +86,24 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
             yield Problem("directory-missing", f"There is no {path}", init_remedy)
             continue
         if not stat.S_ISDIR(found.st_mode):
-            yield Problem("directory-other", f"Not a directory: {path}", "Move it away, and call `capsdeploy host init`.")
+            yield Problem(
+                "directory-other", f"Not a directory: {path}", "Move it away, and call `capsdeploy host init`."
+            )
         elif found.st_uid != 0 or found.st_mode & 0o022:
             yield Problem("directory-open", f"Others than root can write to {path}", init_remedy)
         elif stat.S_IMODE(found.st_mode) != mode:
             yield Problem("directory-mode", f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", init_remedy)
-    devices = {os.stat(path).st_dev for path in (layout.releases, layout.staging, layout.objects) if os.path.isdir(path)}
+    devices = {
+        os.stat(path).st_dev for path in (layout.releases, layout.staging, layout.objects) if os.path.isdir(path)
+    }
     if len(devices) > 1:
         message = "The releases, objects and staging directories are on different file systems"
         yield Problem("file-systems", message, "Have all of /opt/tori on one.")
-    if not any(name.endswith(".pub") for name in _names(layout.trust)):
-        yield Problem("trust-none", f"There is no public key in {layout.trust}", "Put those that you trust there, as *.pub.")
+    unsigned = read_policy(layout).unsigned
+    if not unsigned and not any(name.endswith(".pub") for name in _names(layout.trust)):
+        yield Problem(
+            "trust-none", f"There is no public key in {layout.trust}", "Put those that you trust there, as *.pub."
+        )
     if not _names(layout.path("/opt/tori/python")):
         yield Problem("python-none", "There is no Python for capsules", "Install one, and call `capsdeploy host init`.")
     for version in _names(layout.path("/opt/tori/python")):
@@ -153,7 +161,9 @@ def _running_problems(layout: Layout) -> Iterator[Problem]:
             state = systemd.state(f"tori@{named[:12]}.service")
             if not state.up:
                 message = f"{app} does not run: tori@{named[:12]}.service is {state}"
-                yield Problem("not-running", message, f"See `capsdeploy logs {named[:12]}`; `capsdeploy recover` starts it.")
+                yield Problem(
+                    "not-running", message, f"See `capsdeploy logs {named[:12]}`; `capsdeploy recover` starts it."
+                )
 
 
 def _directories(layout: Layout) -> list[tuple[str, int]]:

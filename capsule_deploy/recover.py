@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from capsule_builder.errors import CapsuleError, Problem
+from capsule_builder.paths import shown
 from capsule_deploy import journal
 from capsule_deploy.activate import Say, app_lock, settle, settle_interrupted
 from capsule_deploy.layout import Layout
 from capsule_deploy.locks import BusyError
+from capsule_deploy.releases import MissingError
 
 
 def recover(layout: Layout, say: Say, *, wait: bool = True) -> list[Problem]:
@@ -45,3 +47,19 @@ def interrupted(layout: Layout) -> list[tuple[str, journal.Change]]:
     """The changes that are under way, or were when something crashed."""
     found = ((app, journal.read(layout, app)) for app in applications(layout))
     return [(app, change) for app, change in found if change is not None]
+
+
+def the_application(layout: Layout, name: str | None) -> str:
+    """The application that is meant: the only one there is, when none is named.
+
+    Raises:
+        MissingError: there is none of that name, or it is not plain which one is meant.
+    """
+    known = applications(layout)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name in known:
+        return name
+    there = f"There are {', '.join(known)}." if known else "None has been activated."
+    message = f"No such application: {shown(name)}" if name else "It is not plain which application is meant"
+    raise MissingError([Problem("app-missing", message, there)])

@@ -45,7 +45,9 @@ class State:
     def __str__(self) -> str:
         words = f"{self.active} ({self.sub})"
         if self.code in ("exited", "killed", "dumped"):
-            words += f", its main process {self.code} with {'status' if self.code == 'exited' else 'signal'} {self.status}"
+            words += (
+                f", its main process {self.code} with {'status' if self.code == 'exited' else 'signal'} {self.status}"
+            )
         elif self.result not in ("success", ""):
             words += f", {self.result}"
         return words + (f", restarted {self.restarts} times" if self.restarts else "")
@@ -132,7 +134,9 @@ def state(unit: str) -> State:
 
 def units(*patterns: str) -> list[str]:
     """The units that systemd holds whose names match, and that run, are about to, or have failed."""
-    said = _systemctl("list-units", "--plain", "--no-legend", "--full", "--state=active,activating,deactivating,failed", *patterns)
+    said = _systemctl(
+        "list-units", "--plain", "--no-legend", "--full", "--state=active,activating,deactivating,failed", *patterns
+    )
     return [line.split()[0] for line in said.splitlines() if line.strip()]
 
 

@@ -1,8 +1,8 @@
 """The units of a release: a pure function from its manifest and its receipt to text, and the files that hold it.
 
 ``tori@<short id>.service`` is the first service, and every other ``tori-<service>@<short id>.service``, which starts and
-stops with it. All of them lie in one slice, which has the limits of the whole release. Each is the template, as it ships,
-and a drop-in with what is the release's own.
+stops with it. All of them lie in one slice, which has the limits of the whole release. Each is the template, as it
+ships, and a drop-in with what is the release's own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def socket_path(release: Release, service: str) -> str:
 
 def names(release: Release, manifest: Manifest) -> Units:
     """How the release's units are called."""
-    processes = []
+    processes: list[Process] = []
     for service in manifest.services or (Service(manifest.name),):
         stem = f"tori-{service.name}" if processes else "tori"
         health = service.health
@@ -234,7 +234,9 @@ def _program(release: Release, manifest: Manifest, words: tuple[str, ...]) -> It
         elif manifest.python:
             command.insert(0, f"/opt/tori/python/{manifest.python}/bin/python{manifest.python}")
     if len(command) == 1 and not (os.path.isfile(path) and os.stat(path).st_mode & 0o100):
-        remedy = "Begin it with `#!`, or name it in `executables` of the manifest; or ship a Python environment with it."
+        remedy = (
+            "Begin it with `#!`, or name it in `executables` of the manifest; or ship a Python environment with it."
+        )
         raise refusal("entrypoint-not-executable", f"Cannot be started: {shown(words[0])}", remedy)
     yield f"WorkingDirectory={inside}"
     yield "ExecStart="
@@ -279,7 +281,8 @@ def _socket(release: Release, manifest: Manifest, process: Process) -> str:
 def _present(layout: Layout, capsule_id: str) -> list[str]:
     """The files that a release has, by their names below the directory of units."""
     short = capsule_id[:SHORT]
-    ours = re.compile(rf"tori(?:-[a-z0-9-]+)?(?:\.check)?@{short}\.(?:service|socket)(?:\.d)?|tori-[a-z0-9_-]+-{short}\.slice")
+    service = rf"tori(?:-[a-z0-9-]+)?(?:\.check)?@{short}\.(?:service|socket)(?:\.d)?"
+    ours = re.compile(rf"{service}|tori-[a-z0-9_-]+-{short}\.slice")
     try:
         found = [name for name in os.listdir(layout.units) if ours.fullmatch(name)]
     except FileNotFoundError:

@@ -97,8 +97,8 @@ class Host:
 import sys
 sys.path.insert(0, {str(CHECKOUT)!r})
 sys.dont_write_bytecode = True
-import importlib
-raise SystemExit(importlib.import_module("capsule_deploy.cli." + sys.argv[1].replace("-", "_")).main(sys.argv[2:]))
+from capsule_deploy.cli.capsdeploy import main
+raise SystemExit(main())
 """
         place = self.root / CAPSDEPLOY[1:]
         place.write_text(script)
@@ -113,7 +113,12 @@ raise SystemExit(importlib.import_module("capsule_deploy.cli." + sys.argv[1].rep
     def run(self, *words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs a command on the host, as root."""
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=timeout
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(words)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")

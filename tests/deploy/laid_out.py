@@ -12,7 +12,9 @@ from capsule_deploy.layout import Layout
 from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt
 
 
-def lay_out(layout: Layout, manifest: str, files: Mapping[str, str | bytes], *, installed: int | None = None) -> Release:
+def lay_out(
+    layout: Layout, manifest: str, files: Mapping[str, str | bytes], *, installed: int | None = None
+) -> Release:
     """A release of these files, with no write bits; its ID is that of its content, though not by the format's listing.
 
     Files that begin with ``#!`` are executable; a file whose name is ``LINK -> TARGET`` is a link.

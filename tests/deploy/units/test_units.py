@@ -163,9 +163,20 @@ def test_systemd_takes_every_line(layout: Layout, words: tuple[str, ...]) -> Non
     release = lay_out(layout, manifest, FILES)
     units.write(layout, release)
     Path(layout.units, units.TEMPLATE).write_text(units.template())
-    named = [str(Path(layout.units, name)) for name in units.render(release, release.manifest()) if not name.endswith(".conf")]
+    named = [
+        str(Path(layout.units, name))
+        for name in units.render(release, release.manifest())
+        if not name.endswith(".conf")
+    ]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *named, str(Path(layout.units, f"tori@{release.short}.service"))],
+        [
+            "systemd-analyze",
+            "verify",
+            "--man=no",
+            "--recursive-errors=no",
+            *named,
+            str(Path(layout.units, f"tori@{release.short}.service")),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -181,7 +192,9 @@ def test_a_program_that_cannot_be_started_is_refused(layout: Layout) -> None:
 
 
 def test_the_sandbox_is_as_declared(layout: Layout, release: Release) -> None:
-    manifest = dataclasses.replace(load(MANIFEST.encode(), "c")[0], sandbox=Sandbox(allow=("netlink", "gpu"), deny=("jit",)))
+    manifest = dataclasses.replace(
+        load(MANIFEST.encode(), "c")[0], sandbox=Sandbox(allow=("netlink", "gpu"), deny=("jit",))
+    )
     text = units.render(release, manifest)[f"tori@{release.short}.service.d/50-capsule.conf"]
     assert "# sandbox.allow: gpu, netlink\n" in text
     assert "PrivateDevices=no\n" in text
