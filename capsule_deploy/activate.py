@@ -47,8 +47,8 @@ def _unchecked(_layout: Layout, _release: Release) -> None:
 class Means:
     """How to go about it.
 
-    ``say`` is told each step, ``check`` refuses releases that may not run, ``watch`` is seconds; what is more exposed than
-    ``most_exposed`` does not run.
+    ``say`` is told each step, ``check`` refuses releases that may not run, ``watch`` is seconds; what is more exposed
+    than ``most_exposed`` does not run.
     """
 
     say: Say = _silent
@@ -149,6 +149,9 @@ def settle(layout: Layout, app: str, say: Say, gone: str | None = None, *, wait:
     if named and not systemd.state(f"tori@{named[:SHORT]}.service").up:
         systemd.start(f"tori@{named[:SHORT]}.service", wait=wait)
         say(f"started {named[:SHORT]}")
+        if wait:
+            release = find(layout, named)
+            health.wait(release, units.names(release, release.manifest()).processes, say)
 
 
 def _keep_up(layout: Layout, release: Release, manifest: Manifest, means: Means) -> None:
@@ -233,7 +236,7 @@ def _start(
     layout: Layout, release: Release, manifest: Manifest, named: units.Units, change: Change, means: Means
 ) -> Change:
     if change.old:
-        change = replace(change, mode=_mode(layout, change, manifest))
+        change = replace(change, mode=_mode(layout, change.old, manifest))
     change = journal.write(layout, change, journal.STARTED)
     if change.mode == REPLACE and change.old:
         means.say(f"stopping {change.old[:SHORT]} first, for both listen on the same port")
@@ -257,19 +260,18 @@ def _start_all(named: units.Units) -> None:
         raise
 
 
-def _mode(layout: Layout, change: Change, manifest: Manifest) -> str:
+def _mode(layout: Layout, old: str, manifest: Manifest) -> str:
     """Whether both releases can run at once; two of them cannot listen on one port of the host.
 
     What the manifests say of ports is not all: so what the old release does listen on counts.
     """
-    assert change.old is not None
     try:
-        before = find(layout, change.old).manifest()
+        before = find(layout, old).manifest()
     except (CapsuleError, OSError):
         return REPLACE
     if _ports(before) & _ports(manifest):
         return REPLACE
-    group = systemd.state(f"tori-{change.app}-{change.old[:SHORT]}.slice").group
+    group = systemd.state(f"tori-{manifest.name}-{old[:SHORT]}.slice").group
     return REPLACE if group and ports.listening(systemd.processes(group)) else BESIDE
 
 

@@ -249,8 +249,9 @@ def _check(health: HealthCheck) -> Iterator[str]:
 
 def _slice(release: Release, manifest: Manifest) -> str:
     limits = manifest.resources
+    whole = plain(f"{manifest.name} {manifest.version} (capsule {release.short}), all of its services")
     lines = [
-        f"[Unit]\nDescription={plain(f'{manifest.name} {manifest.version} (capsule {release.short}), all of its services')}",
+        f"[Unit]\nDescription={whole}",
         "\n[Slice]\nCPUAccounting=yes\nMemoryAccounting=yes\nTasksAccounting=yes",
     ]
     named = (

@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
         command += ["--follow"] if arguments.follow else ["--no-pager"]
         command += [f"--lines={arguments.lines}"] if arguments.lines is not None else []
         command += ["--output=json"] if arguments.json else []
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 (there is no shell)
     return failure.tell(as_json=arguments.json)
 
 

@@ -27,7 +27,7 @@ def test_from_an_empty_host_to_a_service_and_back(host: Host, tmp_path: Path) ->
     refused = host.run("capsdeploy", "activate", bad[:12], check=False)
     assert refused.returncode == 9
     assert "500 from http://127.0.0.1:8080/" in refused.stderr
-    assert f'tori@{bad[:12]}.service: ' in refused.stderr
+    assert f"tori@{bad[:12]}.service: " in refused.stderr
     assert '"GET / HTTP/1.1" 500' in refused.stderr  # the service's own words
     assert host.get(URL)["build_sha"] == second
     assert host.run("systemctl", "is-active", f"tori@{bad[:12]}", check=False).stdout.strip() == "inactive"
