@@ -48,7 +48,7 @@ print(json.dumps({
     "tmp": outcome(lambda: write("/tmp/new")),
     "others": sorted(os.listdir("/opt/tori/state")),
     "roots": outcome(lambda: os.listdir("/root") and None),
-    "device": os.path.exists("/dev/tty"),
+    "device": os.path.exists("/dev/probe"),
     "cpuinfo": os.path.exists("/proc/cpuinfo"),
     "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) == 1),
     "port": outcome(bind),
@@ -107,8 +107,8 @@ def test_every_word_and_variable_arrives_as_the_manifest_has_it(ready: Host, tmp
 name: words
 version: 1.0.0
 entrypoint: bin/tell it
-services: [{{name: teller, args: {json.dumps(odd)}}}]
-env: {json.dumps({f"ODD_{number}": text for number, text in enumerate(odd)})}
+services: [{{name: teller, args: {json.dumps(odd, ensure_ascii=False)}}}]
+env: {json.dumps({f"ODD_{number}": text for number, text in enumerate(odd)}, ensure_ascii=False)}
 """
     capsule_id = install(ready, {"capsule.yml": manifest, "bin/tell it": TELL}, tmp_path)
     ready.run("capsdeploy", "activate", capsule_id[:8], "--watch", "0")
@@ -124,6 +124,7 @@ env: {json.dumps({f"ODD_{number}": text for number, text in enumerate(odd)})}
 
 
 def test_a_service_writes_its_state_and_nothing_else(ready: Host, tmp_path: Path) -> None:
+    ready.run("mknod", "-m", "666", "/dev/probe", "c", "1", "3")
     manifest = "name: walls\nversion: 1.0.0\nentrypoint: try\n"
     capsule_id = install(ready, {"capsule.yml": manifest, "try": TRY}, tmp_path)
     ready.run("capsdeploy", "activate", capsule_id[:8], "--watch", "0")

@@ -1,0 +1,148 @@
+"""Killed in the middle of a change: the host runs one release or the other, and says the same everywhere.
+
+``strace`` kills the command as it enters a system call: each call that changes a name or waits for the disk, and each
+start of a program (systemctl), in turn. Then ``capsdeploy recover``, or a reboot without warning, has to find:
+
+- I2 ``active`` names a release that is there;
+- I3 it is the old one or the new one, and ``previous`` is as well;
+- I4 what runs is what ``active`` says, alone.
+
+Of the calls that come often, ordinary runs take every eighth; ``CAPSULE_ALL_KILLS=1`` takes all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.capsules import demo, install, prepare
+from tests.deploy.host import Host
+
+URL = "http://127.0.0.1:8080/"
+CALLS = {"rename": 1, "symlink": 1, "unlink": 1, "ftruncate": 1, "fsync": 8, "vfork": 8}
+EVERY = bool(os.environ.get("CAPSULE_ALL_KILLS"))
+MOST = 200
+
+
+@pytest.fixture(scope="module")
+def releases(shared_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, str, str]]:
+    """A host that runs the first of two releases."""
+    prepare(shared_host)
+    directory = tmp_path_factory.mktemp("capsules")
+    first, second = (install(shared_host, quick(version), directory) for version in ("1.0.0", "2.0.0"))
+    shared_host.run("capsdeploy", "activate", first, "--watch", "0")
+    yield shared_host, first, second
+
+
+def quick(version: str) -> dict[str, str]:
+    files = demo(version)
+    return {**files, "capsule.yml": files["capsule.yml"].replace("successes: 2", "successes: 1")}
+
+
+def killed(host: Host, call: str, number: int, *command: str) -> bool:
+    """Whether the command was killed at that call; it has ended otherwise."""
+    strace = (
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:signal=KILL:when={number}",
+    )
+    done = host.run(*strace, *command, check=False)
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode != 0
+
+
+def links(host: Host) -> dict[str, str]:
+    apps = host.root / "opt/tori/apps/demo"
+    return {name: (apps / name).readlink().name for name in ("active", "previous") if (apps / name).is_symlink()}
+
+
+def check(host: Host, ids: set[str], before: dict[str, str]) -> None:
+    """Everything that holds after a recovery."""
+    found = links(host)
+    assert found["active"] in ids
+    assert found.get("previous", found["active"]) in ids
+    assert found == before or found["active"] != before["active"]  # all of the old, or the new
+    assert (host.root / "opt/tori/releases" / found["active"]).is_dir()
+    assert not (host.root / "opt/tori/apps/demo/txn").exists()
+    running = host.run(
+        "systemctl", "list-units", "--no-legend", "--plain", "--state=active,activating", "tori@*"
+    ).stdout
+    assert [line.split()[0] for line in running.splitlines()] == [f"tori@{found['active'][:12]}.service"]
+    answer = host.run("curl", "-sS", "--retry", "30", "--retry-connrefused", "--retry-delay", "1", URL).stdout
+    assert json.loads(answer)["build_sha"] == found["active"]
+    history = (host.root / "opt/tori/apps/demo/history").read_text().splitlines()
+    assert all(isinstance(json.loads(line), dict) for line in history)
+
+
+@pytest.mark.parametrize("action", ["activate", "rollback"])
+@pytest.mark.parametrize("call", CALLS)
+def test_recover_mends_what_a_kill_leaves(releases: tuple[Host, str, str], call: str, action: str) -> None:
+    host, first, second = releases
+    kills = 0
+    for number in range(1, MOST, 1 if EVERY else CALLS[call]):
+        bring_to(host, first, second)
+        before = links(host)
+        command = ("activate", second, "--watch", "0") if action == "activate" else ("rollback", "demo")
+        if not killed(host, call, number, "capsdeploy", *command):
+            break
+        kills += 1
+        assert links(host)["active"] in (first, second)
+        said = host.run("capsdeploy", "recover")
+        assert "✅" in said.stdout
+        check(host, {first, second}, before)
+    else:
+        raise AssertionError(f"more than {MOST} times {call}")
+    assert kills
+    print(f"{action}: killed at {kills} of its calls of {call}")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_boot_mends_what_a_power_cut_leaves(releases: tuple[Host, str, str], number: int) -> None:
+    host, first, second = releases
+    bring_to(host, first, second)
+    before = links(host)
+    assert killed(host, "rename", number, "capsdeploy", "activate", second, "--watch", "0")
+    host.run("sync")
+    host.reboot(power_cut=True)
+    check(host, {first, second}, before)
+
+
+def bring_to(host: Host, first: str, second: str) -> None:
+    """Has the first release run, and the second be what ran before."""
+    if links(host) != {"active": first, "previous": second}:
+        for capsule_id in (second, first):
+            host.run("capsdeploy", "activate", capsule_id, "--watch", "0")
+
+
+def test_a_second_command_recovers_by_itself(releases: tuple[Host, str, str]) -> None:
+    host, first, second = releases
+    bring_to(host, first, second)
+    assert killed(host, "rename", 3, "capsdeploy", "activate", second, "--watch", "0")
+    host.run("capsdeploy", "activate", second, "--watch", "0")
+    assert links(host) == {"active": second, "previous": first}
+    check(host, {first, second}, {"active": second, "previous": first})
+
+
+def test_a_deactivation_that_was_killed_is_finished(releases: tuple[Host, str, str], tmp_path: Path) -> None:
+    host, first, second = releases
+    for number in range(1, 20):
+        bring_to(host, first, second)
+        if not killed(host, "rename", number, "capsdeploy", "deactivate", "demo"):
+            break
+        host.run("capsdeploy", "recover")
+        running = host.run("systemctl", "list-units", "--no-legend", "tori@*").stdout.strip()
+        if "active" in links(host):
+            check(host, {first, second}, {"active": first, "previous": second})
+        else:
+            assert running == ""
+            assert links(host) == {"previous": first}
+    assert number > 2
