@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from capsule_builder.paths import CONTENTS_NAME, MANIFEST_NAME, METADATA_NAME, s
 from capsule_builder.signals import undisturbed
 from capsule_builder.verify import read_signature
 from capsule_deploy import durable, staging
+from capsule_deploy.at_once import for_all
 from capsule_deploy.known import STATE_NAME, Known, encode_states, state_of
 from capsule_deploy.layout import SHORT, Layout
 from capsule_deploy.locks import locked
@@ -41,7 +41,6 @@ SIGNATURE_NAME = "signature.minisig"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 4096
 _SPARE_INODES = 32
-_THREADS = 2
 
 
 class SpaceError(CapsuleError):
@@ -295,25 +294,12 @@ class _Install:
     def _hash_again(self, inner: int, entries: Sequence[Listed], wanted: Sequence[int], sizes: Sequence[int]) -> None:
         """Reads what the child wrote, now that it is dead, and holds it against the listing."""
         tell = self._teller("checking", sum(sizes[number] for number in wanted))
-        failed: list[BaseException] = []
 
-        def some(numbers: Sequence[int]) -> None:
-            try:
-                for number in numbers:
-                    _require_content(inner, number, entries[number])
-                    tell(sizes[number])
-            except BaseException as error:
-                failed.append(error)
+        def check(number: int) -> None:
+            _require_content(inner, number, entries[number])
+            tell(sizes[number])
 
-        threads = [threading.Thread(target=some, args=(wanted[first::_THREADS],)) for first in range(1, _THREADS)]
-        with undisturbed():
-            for thread in threads:
-                thread.start()
-        some(wanted[::_THREADS])
-        for thread in threads:
-            thread.join()
-        if failed:
-            raise failed[0]
+        for_all(wanted, check)
 
     def _manifest(self, inner: int, entries: Sequence[Listed], wanted: Sequence[int], listing: Listing) -> Manifest:
         number = listing.find(MANIFEST_NAME.encode())

@@ -87,15 +87,21 @@ class Objects:
             self._renew(place, int(key[-3:], 8))
             os.link(place, name, src_dir_fd=self._top, dst_dir_fd=directory, follow_symlinks=False)
 
-    def remove_unused(self, key: str) -> int:
-        """Removes an object that nothing but the store has a name for; gives its length in bytes, or 0."""
-        found = self.stat(key)
-        if found is None or found.st_nlink != 1:
-            return 0
+    def remove_unused(self, key: str) -> int | None:
+        """Removes an object that nothing but the store has a name for; gives its bytes, None if there is none.
+
+        What a crash left in the middle of being made counts as well.
+        """
+        try:
+            found = os.stat(f"{key[:2]}/{key}", dir_fd=self._top, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return None
         os.unlink(f"{key[:2]}/{key}", dir_fd=self._top)
         return found.st_size
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """The names of all objects; what else lies in the store is named as well."""
         if self._top is None:
             return []

@@ -8,12 +8,12 @@ import hashlib
 import mmap
 import os
 import stat
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from capsule_builder.errors import refusal
 from capsule_builder.paths import shown
+from capsule_deploy.at_once import at_once
 
 _FICLONE = 0x40049409
 _SEALS = 0x0001 | 0x0002 | 0x0004 | 0x0008  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
@@ -111,12 +111,7 @@ def _digests(fd: int, size: int, progress: Callable[[int], object]) -> tuple[str
     sha256, blake2b = hashlib.sha256(), hashlib.blake2b()
     if size:
         with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-            other = threading.Thread(target=_feed, args=(sha256, view, lambda _: None))
-            other.start()
-            try:
-                _feed(blake2b, view, progress)
-            finally:
-                other.join()
+            at_once([lambda: _feed(blake2b, view, progress), lambda: _feed(sha256, view, lambda _: None)])
     return sha256.hexdigest(), blake2b.digest()
 
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import CONTENTS_NAME, METADATA_NAME, shown
 from capsule_deploy import durable
+from capsule_deploy.at_once import for_all
 from capsule_deploy.known import STATE_NAME, Known, State, encode_states, state_of
 from capsule_deploy.layout import Layout
 from capsule_deploy.releases import Release
@@ -27,7 +27,6 @@ BAD_NAME = "bad"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _REMEDY = "Install its archive again under another version, or remove it with `capsdeploy gc`; find out who changed it."
-_THREADS = 2
 _MOST = 100
 
 
@@ -155,25 +154,14 @@ def _read_files(
             progress(1)
     work = list(todo.items())
     bad: list[int] = []
-    failed: list[BaseException] = []
 
-    def some(items: Sequence[tuple[tuple[State, str], list[int]]]) -> None:
-        try:
-            for (_, digest), numbers in items:
-                if _content(top, entries[numbers[0]].path) != digest:
-                    bad.extend(numbers)
-                progress(len(numbers))
-        except BaseException as error:
-            failed.append(error)
+    def check(item: tuple[tuple[State, str], list[int]]) -> None:
+        (_, digest), numbers = item
+        if _content(top, entries[numbers[0]].path) != digest:
+            bad.extend(numbers)
+        progress(len(numbers))
 
-    threads = [threading.Thread(target=some, args=(work[first::_THREADS],)) for first in range(1, _THREADS)]
-    for thread in threads:
-        thread.start()
-    some(work[::_THREADS])
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+    for_all(work, check)
     for number in sorted(bad):
         problems.append(Problem("release-content", f"Not what it was: {shown(entries[number].path)}"))
     return len(work)
