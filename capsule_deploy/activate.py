@@ -166,7 +166,7 @@ def _keep_up(layout: Layout, release: Release, manifest: Manifest, means: Means)
 
 
 def _activate(layout: Layout, release: Release, manifest: Manifest, change: Change, means: Means) -> Change:
-    with locked(layout.lock, "the store of releases", exclusive=False, wait=True):  # nothing is collected meanwhile
+    with _kept(layout, change):
         _prepare(layout, release, manifest, means)
         change = journal.write(layout, change, journal.PREPARED)
     if not _live(layout):
@@ -188,6 +188,19 @@ def _activate(layout: Layout, release: Release, manifest: Manifest, change: Chan
         raise
     _finish(layout, change, means.say, "done")
     return change
+
+
+@contextlib.contextmanager
+def _kept(layout: Layout, change: Change) -> Iterator[None]:
+    """Sees to it that the new release is not collected before the journal names it.
+
+    What ran before is not collected anyway: the way back does not have to wait for an install that takes minutes.
+    """
+    if change.new in (change.old, change.old_previous):
+        yield
+        return
+    with locked(layout.lock, "the store of releases", exclusive=False, wait=True):
+        yield
 
 
 def _prepare(layout: Layout, release: Release, manifest: Manifest, means: Means) -> None:
