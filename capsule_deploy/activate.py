@@ -48,13 +48,14 @@ class Means:
     """How to go about it.
 
     ``say`` is told each step, ``check`` refuses releases that may not run, ``watch`` is seconds; what is more exposed
-    than ``most_exposed`` does not run.
+    than ``most_exposed`` does not run. ``before_commit`` is called when the change can no longer be given up.
     """
 
     say: Say = _silent
     check: Check = _unchecked
     watch: float = WATCH
     most_exposed: float = MOST_EXPOSED
+    before_commit: Callable[[], object] = lambda: None
 
 
 @contextlib.contextmanager
@@ -65,7 +66,7 @@ def app_lock(layout: Layout, app: str) -> Iterator[None]:
         yield
 
 
-def activate(layout: Layout, release: Release, means: Means, action: str = "activate") -> Change | None:
+def activate(layout: Layout, release: Release, means: Means) -> Change | None:
     """Makes the release the one that runs; None when it is already.
 
     Raises:
@@ -75,31 +76,18 @@ def activate(layout: Layout, release: Release, means: Means, action: str = "acti
     """
     with app_lock(layout, release.app):
         settle_interrupted(layout, release.app, means.say)
-        old = active(layout, release.app)
-        manifest = release.manifest()
-        if old == release.id:
-            _keep_up(layout, release, manifest, means)
-            return None
-        change = Change(
-            action=action,
-            app=release.app,
-            new=release.id,
-            old=old,
-            old_previous=active(layout, release.app, "previous"),
-            mode=BESIDE,
-            state=journal.PREPARED,
-            begun=int(time.time()),
-        )
-        return _activate(layout, release, manifest, change, means)
+        return _change_to(layout, release, "activate", means)
 
 
 def rollback(layout: Layout, app: str, means: Means) -> Change | None:
     """Makes the release run that ran before the active one; raises what :func:`activate` does."""
-    previous = active(layout, app, "previous")
-    if previous is None:
-        remedy = "Activate one by its ID; `capsdeploy list` tells which there are."
-        raise MissingError([Problem("previous-missing", f"Nothing ran before what runs now: {app}", remedy)])
-    return activate(layout, find(layout, previous), means, "rollback")
+    with app_lock(layout, app):
+        settle_interrupted(layout, app, means.say)  # which may tell what ran before
+        previous = active(layout, app, "previous")
+        if previous is None:
+            remedy = "Activate one by its ID; `capsdeploy list` tells which there are."
+            raise MissingError([Problem("previous-missing", f"Nothing ran before what runs now: {app}", remedy)])
+        return _change_to(layout, find(layout, previous), "rollback", means)
 
 
 def deactivate(layout: Layout, app: str, say: Say = _silent) -> Change | None:
@@ -154,6 +142,25 @@ def settle(layout: Layout, app: str, say: Say, gone: str | None = None, *, wait:
             health.wait(release, units.names(release, release.manifest()).processes, say)
 
 
+def _change_to(layout: Layout, release: Release, action: str, means: Means) -> Change | None:
+    old = active(layout, release.app)
+    manifest = release.manifest()
+    if old == release.id:
+        _keep_up(layout, release, manifest, means)
+        return None
+    change = Change(
+        action=action,
+        app=release.app,
+        new=release.id,
+        old=old,
+        old_previous=active(layout, release.app, "previous"),
+        mode=BESIDE,
+        state=journal.PREPARED,
+        begun=int(time.time()),
+    )
+    return _activate(layout, release, manifest, change, means)
+
+
 def _keep_up(layout: Layout, release: Release, manifest: Manifest, means: Means) -> None:
     """Starts what of the active release does not run, if anything."""
     named = units.names(release, manifest)
@@ -170,6 +177,7 @@ def _activate(layout: Layout, release: Release, manifest: Manifest, change: Chan
         _prepare(layout, release, manifest, means)
         change = journal.write(layout, change, journal.PREPARED)
     if not _live(layout):
+        means.before_commit()
         change = journal.write(layout, change, journal.SWITCHED)
         _finish(layout, change, means.say, "done")
         means.say(f"{release.short} starts when that host boots")
@@ -182,6 +190,7 @@ def _activate(layout: Layout, release: Release, manifest: Manifest, change: Chan
         means.say(f"switched to {release.short}")
         if means.watch:
             health.observe(release, named.processes, means.watch)
+        means.before_commit()
         change = journal.write(layout, change, journal.OBSERVED)
     except BaseException as failed:  # whatever it was: the old release is known to work, and this one is not
         _return(layout, change, means, failed)

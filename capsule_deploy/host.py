@@ -10,13 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from capsule_builder.errors import Problem, refusal
+from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
-from capsule_deploy import accounts, durable, systemd, units
+from capsule_deploy import accounts, durable, journal, systemd, units
 from capsule_deploy.activate import Say
 from capsule_deploy.layout import Layout
 from capsule_deploy.policy import read_policy
-from capsule_deploy.recover import applications, interrupted
+from capsule_deploy.recover import applications
 from capsule_deploy.releases import active, installed
 from capsule_deploy.unit_text import quoted
 
@@ -43,6 +43,8 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
             os.makedirs(path, mode=0o755)
             say(f"made {path}")
         found = os.stat(path)
+        if path in (layout.units, layout.sysusers):
+            continue  # which are the system's
         if stat.S_IMODE(found.st_mode) != mode or found.st_uid != os.geteuid():
             os.chown(path, os.geteuid(), os.getegid())
             os.chmod(path, mode)
@@ -91,7 +93,7 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
             )
         elif found.st_uid != 0 or found.st_mode & 0o022:
             yield Problem("directory-open", f"Others than root can write to {path}", init_remedy)
-        elif stat.S_IMODE(found.st_mode) != mode:
+        elif path not in (layout.units, layout.sysusers) and stat.S_IMODE(found.st_mode) != mode:
             yield Problem("directory-mode", f"{path} has mode {stat.S_IMODE(found.st_mode):04o}", init_remedy)
     devices = {
         os.stat(path).st_dev for path in (layout.releases, layout.staging, layout.objects) if os.path.isdir(path)
@@ -141,7 +143,14 @@ def _release_problems(layout: Layout) -> Iterator[Problem]:
         if not os.path.exists(main):
             message = f"The release {release.short} of {release.app} has no units"
             yield Problem("units-missing", message, "Call `capsdeploy host init`.")
-    for app, change in interrupted(layout):
+    for app in applications(layout):
+        try:
+            change = journal.read(layout, app)
+        except CapsuleError as damaged:
+            yield from damaged.problems
+            continue
+        if change is None:
+            continue
         message = f"A change of {app} is under way, or was interrupted: {change.action}, {change.state}"
         yield Problem("interrupted", message, "If no command is at work on it, call `capsdeploy recover`.")
 
@@ -153,8 +162,8 @@ def _running_problems(layout: Layout) -> Iterator[Problem]:
         yield Problem("systemd-missing", "This host is not run by systemd", "Capsules need it.")
         return
     version = int((re.search(r"systemd (\d+)", systemd.version()) or ["", "0"])[1])
-    if version < 249:
-        yield Problem("systemd-old", f"systemd {version} is too old", "Capsules need 249 or newer.")
+    if version < 250:
+        yield Problem("systemd-old", f"systemd {version} is too old", "Capsules need 250 or newer.")
     for app in applications(layout):
         named = active(layout, app)
         if named:

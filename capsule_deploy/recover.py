@@ -6,7 +6,6 @@ import os
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
-from capsule_deploy import journal
 from capsule_deploy.activate import Say, app_lock, settle, settle_interrupted
 from capsule_deploy.layout import Layout
 from capsule_deploy.locks import BusyError
@@ -41,12 +40,6 @@ def applications(layout: Layout) -> list[str]:
         return sorted(entry.name for entry in os.scandir(layout.apps) if entry.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return []
-
-
-def interrupted(layout: Layout) -> list[tuple[str, journal.Change]]:
-    """The changes that are under way, or were when something crashed."""
-    found = ((app, journal.read(layout, app)) for app in applications(layout))
-    return [(app, change) for app, change in found if change is not None]
 
 
 def the_application(layout: Layout, name: str | None) -> str:

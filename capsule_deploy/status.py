@@ -39,10 +39,13 @@ def status(layout: Layout, app: str) -> Status:
     """How an application is.
 
     Raises:
-        CapsuleError: its journal is damaged, or systemd does not answer.
+        CapsuleError: systemd does not answer.
     """
     named, previous = active(layout, app), active(layout, app, "previous")
-    change = journal.read(layout, app)
+    try:
+        change = journal.read(layout, app)
+    except CapsuleError as damaged:
+        return Status(app, None, None, previous, None, (), None, damage=str(damaged))
     if named is None:
         return Status(app, None, None, previous, change, (), None)
     try:

@@ -45,6 +45,7 @@ def change(arguments: argparse.Namespace, work: Callable[[Layout, Means], tuple[
             check=require_sound,
             watch=arguments.watch,
             most_exposed=read_policy(layout).exposure,
+            before_commit=report.finish,
         )
         try:
             result = work(layout, means)

@@ -105,6 +105,42 @@ def test_recover_mends_what_a_kill_leaves(releases: tuple[Host, str, str], call:
     print(f"{action}: killed at {kills} of its calls of {call}")
 
 
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("call", ["rename", "symlink", "fsync", "openat"])
+def test_a_disk_that_takes_no_more_leaves_one_release_or_the_other(
+    releases: tuple[Host, str, str], call: str, error: str
+) -> None:
+    """Of ``openat``, those that would make a file: the last ones, since the first are the interpreter's own."""
+    host, first, second = releases
+    begin, step = (1, 1 if EVERY else CALLS[call]) if call != "openat" else (last_calls(host, first, second), 1)
+    failures = 0
+    for number in range(begin, begin + MOST, step):
+        bring_to(host, first, second)
+        before = links(host)
+        log = "/run/strace.log"
+        strace = ("strace", "-qq", "-o", log, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={number}")
+        done = host.run(*strace, "capsdeploy", "activate", second, "--watch", "0", check=False)
+        if "(INJECTED)" not in (host.root / log[1:]).read_text(errors="replace"):
+            break
+        failures += 1
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (0, 1, 4, 6, 9, 10), done.stderr
+        host.run("capsdeploy", "recover")
+        check(host, {first, second}, before)
+    assert failures
+    print(f"{error}: of {failures} calls of {call}")
+
+
+def last_calls(host: Host, first: str, second: str) -> int:
+    """The number of the command's call of ``openat`` before its first change of the journal."""
+    bring_to(host, first, second)
+    log = host.root / "run/strace.log"
+    strace = ("strace", "-qq", "-o", "/run/strace.log", "-e", "trace=openat")
+    host.run(*strace, "capsdeploy", "activate", second, "--watch", "0")
+    lines = log.read_text(errors="replace").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if "/apps/demo/.txn." in line)
+
+
 @pytest.mark.parametrize("number", range(1, 7))
 def test_a_boot_mends_what_a_power_cut_leaves(releases: tuple[Host, str, str], number: int) -> None:
     host, first, second = releases
@@ -121,6 +157,33 @@ def bring_to(host: Host, first: str, second: str) -> None:
     if links(host) != {"active": first, "previous": second}:
         for capsule_id in (second, first):
             host.run("capsdeploy", "activate", capsule_id, "--watch", "0")
+
+
+def test_what_is_collected_meanwhile_is_never_what_is_activated(
+    releases: tuple[Host, str, str], tmp_path: Path
+) -> None:
+    host, first, second = releases
+    bring_to(host, first, second)
+    policy = host.root / "etc/tori/policy.yml"
+    policy.write_text("unsigned: true\nminimum_age: 0s\n")
+    ends = set()
+    for number in range(6):
+        third = install(host, quick("3.0.0"), tmp_path)
+        both = f"capsdeploy gc --keep 0 --wait & sleep 0.{number}; capsdeploy activate {third} --watch 0; echo $?; wait"
+        ended = int(host.run("bash", "-c", both).stdout.split("collected")[-1].split()[-1])
+        ends.add(ended)
+        active = links(host)["active"]
+        assert ended in (0, 1, 2, 4, 8)
+        assert active == (third if ended == 0 else first)
+        assert (host.root / "opt/tori/releases" / active).is_dir()
+        answer = host.run("curl", "-sS", "--retry", "30", "--retry-connrefused", "--retry-delay", "1", URL).stdout
+        assert json.loads(answer)["build_sha"] == active
+        install(host, quick("1.0.0"), tmp_path)
+        install(host, quick("2.0.0"), tmp_path)
+        for capsule_id in (second, first):
+            host.run("capsdeploy", "activate", capsule_id, "--watch", "0")
+    policy.write_text("unsigned: true\n")
+    print(f"ended with {sorted(ends)}")
 
 
 def test_a_second_command_recovers_by_itself(releases: tuple[Host, str, str]) -> None:
