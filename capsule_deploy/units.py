@@ -1,7 +1,7 @@
 """The units of a release: a pure function from its manifest and its receipt to text, and the files that hold it.
 
-``tori@<short id>.service`` is the first service, and every other ``tori-<service>@<short id>.service``, which starts and
-stops with it. All of them lie in one slice, which has the limits of the whole release. Each is the template, as it
+``tori@<short id>.service`` is the first service, and every other ``tori-<service>@<short id>.service``, which starts
+and stops with it. All of them lie in one slice, which has the limits of the whole release. Each is the template, as it
 ships, and a drop-in with what is the release's own.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,9 @@ def test_every_word_and_variable_arrives_as_the_manifest_has_it(ready: Host, tmp
         "*",
         "@x",
     ]
+    chosen = random.Random(6)
+    letters = "aZ09 \t'\"$`\\{}[]()<>|&;#~*?!@=:,.-_/\u00e9\u200d\U0001f600"
+    odd += ["".join(chosen.choices(letters, k=chosen.randrange(1, 12))).rstrip("\\") for _ in range(200)]
     manifest = f"""\
 name: words
 version: 1.0.0

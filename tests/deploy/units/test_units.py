@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from capsule_builder.errors import CapsuleError
 from capsule_builder.manifest import Manifest, Resources, Sandbox, Service, load
 from capsule_builder.manifest.sandbox import ALLOWED, DENIED
-from capsule_deploy import units
+from capsule_deploy import systemd, units
 from capsule_deploy.layout import Layout
 from capsule_deploy.releases import Release
 from tests.deploy.laid_out import lay_out
@@ -96,7 +95,7 @@ def test_no_value_of_a_manifest_adds_a_line(layout: Layout, value: str, argument
     """Not even values that the manifest's own rules would not let through."""
     release = _release(layout)
     manifest = Manifest("a", "1.0.0", "x.py", (Service("w", args=(argument,)),), {"V": value}, python="3.11")
-    odd = dataclasses.replace(manifest, entrypoint=entrypoint)
+    odd = dataclasses.replace(manifest, entrypoint=f"{entrypoint}.py")
     tame = dataclasses.replace(manifest, env={"V": "x"}, services=(Service("w", args=("x",)),))
     for hostile in (manifest, odd):
         try:
@@ -136,15 +135,11 @@ def _settings(files: dict[str, str]) -> list[tuple[str, list[str]]]:
     return [(name, [line.partition("=")[0] for line in text.split("\n")]) for name, text in files.items()]
 
 
-def score(layout: Layout, release: Release, unit: str) -> float:
+def score(layout: Layout, release: Release) -> float:
     """The exposure that systemd's own analyser finds, from 0 (none) to 10."""
     Path(layout.units, units.TEMPLATE).write_text(units.template())
     units.write(layout, release)
-    command = ["systemd-analyze", "security", f"--root={layout.root}", "--offline=true", "--json=short", unit]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout, done.stderr
-    level = subprocess.run([*command[:-2], "--no-pager", unit], capture_output=True, text=True, timeout=60).stdout
-    return float(level.strip().splitlines()[-1].split(": ")[1].split()[0])
+    return systemd.exposure(layout.root, f"tori@{release.short}.service")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +149,7 @@ def score(layout: Layout, release: Release, unit: str) -> float:
 def test_the_exposure_is_low(layout: Layout, sandbox: str, most: float) -> None:
     manifest = f"name: a\nversion: 1.0.0\nentrypoint: x\nsandbox: {sandbox}\n"
     release = lay_out(layout, manifest, {"x": "#!/bin/sh\n"})
-    assert score(layout, release, f"tori@{release.short}.service") <= most
+    assert score(layout, release) <= most
 
 
 @pytest.mark.parametrize("words", [*((word,) for word in ALLOWED), ALLOWED])
