@@ -75,14 +75,14 @@ def activate(layout: Layout, release: Release, means: Means) -> Change | None:
         OSError: the disk does not take it; what ran before runs again, or `capsdeploy recover` brings it back.
     """
     with app_lock(layout, release.app):
-        settle_interrupted(layout, release.app, means.say)
+        _settle_first(layout, release.app, means.say)
         return _change_to(layout, release, "activate", means)
 
 
 def rollback(layout: Layout, app: str, means: Means) -> Change | None:
     """Makes the release run that ran before the active one; raises what :func:`activate` does."""
     with app_lock(layout, app):
-        settle_interrupted(layout, app, means.say)  # which may tell what ran before
+        _settle_first(layout, app, means.say)  # which may tell what ran before
         previous = active(layout, app, "previous")
         if previous is None:
             remedy = "Activate one by its ID; `capsdeploy list` tells which there are."
@@ -104,26 +104,26 @@ def deactivate(layout: Layout, app: str, say: Say = _silent) -> Change | None:
         return change
 
 
-def settle_interrupted(layout: Layout, app: str, say: Say, *, wait: bool = True) -> Change | None:
+def settle_interrupted(layout: Layout, app: str, say: Say) -> Change | None:
     """Finishes or undoes what a crash interrupted, in the application's lock; gives what it was, if anything.
 
-    With it or without, the running releases are then what ``active`` says when :func:`settle` has been called.
+    What is to run is about to start then: it must not stand in the way of a better release if it cannot.
     """
     change = journal.read(layout, app)
     if change is None:
         return None
     say(f"{app}: {change.action} was interrupted in the state {change.state}")
     if change.forward:
-        _finish(layout, change, say, "recovered", wait=wait)
+        _finish(layout, change, say, "recovered")
     elif change.state == journal.PREPARED:
         journal.done(layout, change, "undone", int(time.time()))
     else:
-        _undo(layout, change, say, "undone", wait=wait)
+        _undo(layout, change, say, "undone")
     return change
 
 
-def settle(layout: Layout, app: str, say: Say, gone: str | None = None, *, wait: bool = True) -> None:
-    """Has the application's active release run, and no other one of it; not the one that is ``gone`` in any case."""
+def settle(layout: Layout, app: str, say: Say, gone: str | None = None) -> None:
+    """Stops every release of the application but the active one, ``gone`` in any case, and begins to start that one."""
     if not _live(layout):
         return
     named = active(layout, app)
@@ -135,11 +135,31 @@ def settle(layout: Layout, app: str, say: Say, gone: str | None = None, *, wait:
         _stop(app, short)
         say(f"stopped {short}")
     if named and not systemd.state(f"tori@{named[:SHORT]}.service").up:
-        systemd.start(f"tori@{named[:SHORT]}.service", wait=wait)
-        say(f"started {named[:SHORT]}")
-        if wait:
-            release = find(layout, named)
-            health.wait(release, units.names(release, release.manifest()).processes, say)
+        systemd.start(f"tori@{named[:SHORT]}.service", wait=False)
+        say(f"starting {named[:SHORT]}")
+
+
+def await_active(layout: Layout, app: str, say: Say) -> None:
+    """Waits until the active release, if there is one, is healthy.
+
+    Raises:
+        UnhealthyError: it is not, and does not become so.
+        CapsuleError: its files cannot tell what it is.
+    """
+    named = active(layout, app)
+    if named and _live(layout):
+        release = find(layout, named)
+        found = units.names(release, release.manifest())
+        _start_all(found)
+        health.wait(release, found.processes, say)
+
+
+def _settle_first(layout: Layout, app: str, say: Say) -> None:
+    if settle_interrupted(layout, app, say):
+        try:
+            await_active(layout, app, say)
+        except (CapsuleError, OSError) as failed:
+            say(f"{app} does not run as it is: {failed}")
 
 
 def _change_to(layout: Layout, release: Release, action: str, means: Means) -> Change | None:
@@ -343,28 +363,29 @@ def _return(layout: Layout, change: Change, means: Means, failed: BaseException)
         change = journal.write(layout, change, journal.RETURNING)
     try:
         _undo(layout, change, means.say, "returned")
+        await_active(layout, change.app, means.say)
     except (CapsuleError, OSError) as worse:
-        remedy = "Call `capsdeploy recover` when that is mended."
-        told = Problem("return", f"{change.app} did not return to what ran before: {worse}", remedy)
+        remedy = "Activate a release that works, or call `capsdeploy recover` when that is mended."
+        told = Problem("return", f"What ran before does not run again: {worse}", remedy)
         if isinstance(failed, CapsuleError):
             failed.problems += (told,)
         else:
             raise HostError([told]) from failed
 
 
-def _finish(layout: Layout, change: Change, say: Say, result: str, *, wait: bool = True) -> None:
+def _finish(layout: Layout, change: Change, say: Say, result: str) -> None:
     _switch(layout, change)
-    settle(layout, change.app, say, change.old, wait=wait)
+    settle(layout, change.app, say, change.old)
     journal.done(layout, change, result, int(time.time()))
 
 
-def _undo(layout: Layout, change: Change, say: Say, result: str, *, wait: bool = True) -> None:
+def _undo(layout: Layout, change: Change, say: Say, result: str) -> None:
     for name, capsule_id in (("active", change.old), ("previous", change.old_previous)):
         if capsule_id is None:
             durable.remove(_link(layout, change.app, name))
         else:
             durable.write_link(_link(layout, change.app, name), f"../../releases/{capsule_id}")
-    settle(layout, change.app, say, change.new, wait=wait)
+    settle(layout, change.app, say, change.new)
     journal.done(layout, change, result, int(time.time()))
 
 

@@ -6,7 +6,7 @@ import os
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
-from capsule_deploy.activate import Say, app_lock, settle, settle_interrupted
+from capsule_deploy.activate import Say, app_lock, await_active, settle, settle_interrupted
 from capsule_deploy.layout import Layout
 from capsule_deploy.locks import BusyError
 from capsule_deploy.releases import MissingError
@@ -22,8 +22,10 @@ def recover(layout: Layout, say: Say, *, wait: bool = True) -> list[Problem]:
     for app in applications(layout):
         try:
             with app_lock(layout, app):
-                settle_interrupted(layout, app, say, wait=wait)
-                settle(layout, app, say, wait=wait)
+                settle_interrupted(layout, app, say)
+                settle(layout, app, say)
+                if wait:
+                    await_active(layout, app, say)
         except BusyError:
             say(f"{app}: another command is at work on it")
         except CapsuleError as failed:
