@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
+_PARTIAL = re.compile(r"\..{0,50}\.[0-9a-f]{16}\.partial", re.DOTALL)
 
 
 def write_file(path: str, data: bytes, mode: int = 0o644) -> None:
@@ -59,6 +61,11 @@ def remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     sync_directory(os.path.dirname(path))
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of this name was being written when somebody was killed, if nobody is at work."""
+    return _PARTIAL.fullmatch(name) is not None
 
 
 def rename_new(source: str, target: str) -> None:

@@ -21,7 +21,7 @@ from capsule_deploy.objects import Objects
 from capsule_deploy.pins import is_pinned
 from capsule_deploy.policy import read_policy
 from capsule_deploy.releases import Release, active, installed
-from capsule_deploy.staging import Workspace
+from capsule_deploy.staging import Cleared, Workspace
 from capsule_deploy.trees import check_tree
 
 _ID = re.compile("[0-9a-f]{64}")
@@ -73,14 +73,16 @@ def collect(
         if os.path.isdir(layout.staging):
             staging.sweep(layout)
         victims = [one.release for one in judged if not one.reasons]
+        cleared = []
         if victims:
             kept = [one.release for one in judged if one.reasons]
             before = [_states(layout, release) for release in kept]
-            for release in victims:
-                _remove(layout, release, remove_units)
+            cleared = [_remove(layout, release, remove_units) for release in victims]
             for release, states in zip(kept, before, strict=True):
                 _remember(layout, release, states)
-        return Collected(judged, *_remove_objects(layout))
+        with Objects(layout) as objects:
+            cleared.append(staging.remove_unused(objects, objects.all_keys()))  # what crashes have left
+        return Collected(judged, sum(one.objects for one in cleared), sum(one.freed for one in cleared))
 
 
 def judge(layout: Layout, keep: int, minimum_age: int) -> list[Judged]:
@@ -117,7 +119,7 @@ def _in_transaction(layout: Layout, app: str) -> set[str]:
         return set()
 
 
-def _remove(layout: Layout, release: Release, remove_units: RemoveUnits | None) -> None:
+def _remove(layout: Layout, release: Release, remove_units: RemoveUnits | None) -> Cleared:
     """Moves a release aside, which is one step, and then takes it apart."""
     if remove_units:
         remove_units(layout, release.id)
@@ -126,6 +128,7 @@ def _remove(layout: Layout, release: Release, remove_units: RemoveUnits | None) 
         durable.sync_directory(layout.releases)
         os.rename(layout.receipt(release.id), workspace.inner(staging.RECEIPT))
         durable.sync_directory(layout.receipts)
+    return workspace.cleared
 
 
 def _states(layout: Layout, release: Release) -> list[os.stat_result]:
@@ -165,14 +168,3 @@ def _look(layout: Layout, release: Release) -> tuple[dict[int, os.stat_result], 
         if not problems:
             return found, listing
     return {}, None
-
-
-def _remove_objects(layout: Layout) -> tuple[int, int]:
-    """Removes the objects that no release has; gives their number and their bytes."""
-    count = freed = 0
-    with Objects(layout) as objects:
-        for key in objects.all_keys():
-            size = objects.remove_unused(key)
-            if size is not None:
-                count, freed = count + 1, freed + size
-    return count, freed

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from capsule_builder.archive.damage import labelled
+from capsule_builder.archive.limits import MAX_LISTING
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.metadata_reader import read_metadata
 from capsule_builder.archive.tar import MTIME
@@ -30,7 +31,7 @@ from capsule_deploy.locks import locked
 from capsule_deploy.objects import Objects, mode_of, object_key
 from capsule_deploy.policy import Policy, PolicyError, read_policy
 from capsule_deploy.private_copy import PrivateCopy, copy_privately
-from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt, installed
+from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt, find, ids
 from capsule_deploy.staging import Workspace
 from capsule_deploy.trees import check_tree, make_tree
 from capsule_deploy.trust import TrustError, read_keys
@@ -123,6 +124,7 @@ def make_directories(layout: Layout) -> None:
     os.makedirs(layout.tori, 0o755, exist_ok=True)
     devices = set()
     for path, mode in (
+        (layout.tori, 0o755),
         (layout.releases, 0o755),
         (layout.receipts, 0o755),
         (layout.objects, 0o700),
@@ -169,14 +171,19 @@ class _Install:
         inner = stack.enter_context(_opened(unpacked))
         source = Source(copy.fd, copy.size, self._label, claim is not None, self._policy.max_size)
         with Child(source, inner) as child:
-            child.head()
+            child.listing()
             listing = self._listing(inner, claim)
-            if release := self._there_already(listing.id):
+            release = self._there_already(listing.id)
+            if release and claim:
                 return Installed(release, False, 0, 0, listing.files, child.held)
             entries = list(listing)
-            sizes = self._sizes(inner, entries)
             with Objects(self._layout) as objects:
-                wanted, shared = self._missing(entries, sizes, objects)
+                wanted, shared = self._missing(entries, objects)
+                child.sizes()  # while the files that are there were looked up, the child has read the index
+                if release:  # nobody but the reader can say that it is a capsule, to its end
+                    child.unpack([], whole=True, progress=lambda _: None)
+                    return Installed(release, False, 0, 0, listing.files, child.held)
+                sizes = self._sizes(inner, entries)
                 self._require_room(wanted, entries, sizes)
                 total = sum(sizes[number] for number in wanted)
                 tell = self._teller("unpacking", total)
@@ -197,7 +204,7 @@ class _Install:
             archive_size=copy.size,
             signed_by=key_id_text(key.key_id) if key else None,
             trusted_comment=signature.trusted_comment if signature else None,
-            installed=int(time.time()),
+            installed=round(time.time(), 6),
         )
         self._write_receipt(inner, receipt, signature)
         self._make_tree(inner, entries, wanted, listing)
@@ -236,15 +243,15 @@ class _Install:
         return listing
 
     def _there_already(self, capsule_id: str) -> Release | None:
-        for release in installed(self._layout):
-            if release.id == capsule_id:
-                require_sound(self._layout, release)
-                return release
-            if release.short == capsule_id[:SHORT]:
-                what = f"{self._label}: its ID begins as that of another release does: {release.id}"
-                raise PolicyError(
-                    [Problem("release-clash", what, "Build it with any change, such as another version.")]
-                )
+        if capsule_id in (present := ids(self._layout)):
+            release = find(self._layout, capsule_id)
+            require_sound(self._layout, release)
+            return release
+        for other in present:
+            if other[:SHORT] == capsule_id[:SHORT]:
+                what = f"{self._label}: its ID begins as that of another release does: {other}"
+                remedy = "Have it built with any change, such as another version."
+                raise PolicyError([Problem("release-clash", what, remedy)])
         return None
 
     def _sizes(self, inner: int, entries: Sequence[Listed]) -> Sequence[int]:
@@ -258,7 +265,7 @@ class _Install:
             raise PolicyError([Problem("policy-size", what, "Raise max_size in its policy.")])
         return sizes
 
-    def _missing(self, entries: Sequence[Listed], sizes: Sequence[int], objects: Objects) -> tuple[list[int], int]:
+    def _missing(self, entries: Sequence[Listed], objects: Objects) -> tuple[list[int], int]:
         """The numbers of the files that the host does not have; and how many it has."""
         files = [number for number, entry in enumerate(entries) if entry.kind in {"file", "executable"}]
         if not self._policy.object_store:
@@ -271,7 +278,7 @@ class _Install:
             key = object_key(entry)
             if key not in seen:
                 seen.add(key)
-                if not _has(objects, key, entry.detail, sizes[number], known):
+                if not _has(objects, key, entry.detail, known):
                     wanted.append(number)
         return wanted, len(seen) - len(wanted)
 
@@ -392,10 +399,10 @@ class _Install:
         return tell
 
 
-def _has(objects: Objects, key: str, digest: str, size: int, known: Known) -> bool:
+def _has(objects: Objects, key: str, digest: str, known: Known) -> bool:
     """Whether the store has the file, and what it has is sound."""
     found = objects.stat(key)
-    if found is None or found.st_size != size:
+    if found is None:
         return False
     if known.holds(state_of(found), digest.encode()):
         return True
@@ -405,8 +412,7 @@ def _has(objects: Objects, key: str, digest: str, size: int, known: Known) -> bo
 
 def _require_content(inner: int, number: int, entry: Listed) -> None:
     with _opened_file(inner, str(number)) as fd:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or _digest(fd) != entry.detail:
+        if _digest(fd) != entry.detail:
             raise CapsuleError([Problem("unpack-content", f"Not what the listing says: {shown(entry.path)}")])
 
 
@@ -418,8 +424,9 @@ def _digest(fd: int) -> str:
 
 
 def _read(directory: int, name: str) -> bytes:
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "rb") as file:
-        return file.read()
+    """What of a file any capsule may have."""
+    with _opened_file(directory, name) as fd, os.fdopen(os.dup(fd), "rb") as file:
+        return file.read(MAX_LISTING + 1)
 
 
 @contextlib.contextmanager
@@ -433,8 +440,12 @@ def _opened(path: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _opened_file(directory: int, name: str) -> Iterator[int]:
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    """A plain file, which has no other name; nothing else is waited for."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise CapsuleError([Problem("unpack-content", f"Not a plain file: {shown(name)}")])
         yield fd
     finally:
         os.close(fd)

@@ -17,6 +17,10 @@ _ID = re.compile("[0-9a-f]{64}")
 _PREFIX = re.compile("[0-9a-f]{8,64}")
 
 
+class ReceiptError(CapsuleError):
+    """What is known of a release cannot be read."""
+
+
 class MissingError(CapsuleError):
     """There is no such release, or no such application."""
 
@@ -25,8 +29,8 @@ class MissingError(CapsuleError):
 class Receipt:
     """What is known of an installed release besides its content.
 
-    ``installed`` is seconds since 1970, ``archive_sha256`` that of the archive it came in, ``archive_size`` in bytes;
-    ``signed_by`` is the key's id as minisign prints it, None when the host's policy took it unsigned.
+    ``installed`` is in seconds since 1970, ``archive_sha256`` that of the archive it came in, ``archive_size`` in
+    bytes; ``signed_by`` is the key's id as minisign prints it, None when the host's policy took it unsigned.
     """
 
     id: str
@@ -38,7 +42,7 @@ class Receipt:
     archive_size: int
     signed_by: str | None
     trusted_comment: str | None
-    installed: int
+    installed: float
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,21 @@ def encode_receipt(receipt: Receipt) -> bytes:
 
 
 def installed(layout: Layout) -> list[Release]:
-    """All of them, the oldest first."""
+    """All of them, the oldest first.
+
+    Raises:
+        ReceiptError: what is known of one cannot be read.
+    """
+    found = [_release(layout, name) for name in ids(layout)]
+    return sorted(found, key=lambda release: (release.receipt.installed, release.id))
+
+
+def ids(layout: Layout) -> list[str]:
+    """The whole IDs of all releases, whatever is known of them."""
     try:
-        names = [name for name in os.listdir(layout.releases) if _ID.fullmatch(name)]
+        return sorted(name for name in os.listdir(layout.releases) if _ID.fullmatch(name))
     except FileNotFoundError:
         return []
-    found = [_release(layout, name) for name in names]
-    return sorted(found, key=lambda release: (release.receipt.installed, release.id))
 
 
 def find(layout: Layout, prefix: str) -> Release:
@@ -94,14 +106,12 @@ def find(layout: Layout, prefix: str) -> Release:
 
     Raises:
         MissingError: there is none, or more than one.
+        ReceiptError: what is known of it cannot be read.
     """
     if not _PREFIX.fullmatch(prefix):
         remedy = "Give eight or more of its hex digits, as `capsdeploy list` prints them."
         raise MissingError([Problem("release-id", f"Not the ID of a release: {shown(prefix)}", remedy)])
-    try:
-        names = sorted(name for name in os.listdir(layout.releases) if name.startswith(prefix) and _ID.fullmatch(name))
-    except FileNotFoundError:
-        names = []
+    names = [name for name in ids(layout) if name.startswith(prefix)]
     if not names:
         remedy = "See `capsdeploy list`; install it first."
         raise MissingError([Problem("release-missing", f"No such release: {prefix}", remedy)])
@@ -125,5 +135,13 @@ def _apart(names: list[str]) -> int:
 
 
 def _release(layout: Layout, capsule_id: str) -> Release:
-    with open(os.path.join(layout.receipt(capsule_id), RECEIPT_NAME), encoding="utf-8") as file:
-        return Release(Receipt(**json.load(file)), layout.release(capsule_id))
+    path = os.path.join(layout.receipt(capsule_id), RECEIPT_NAME)
+    try:
+        with open(path, encoding="utf-8") as file:
+            receipt = Receipt(**json.load(file))
+        if receipt.id != capsule_id:
+            raise ValueError
+    except (FileNotFoundError, ValueError, TypeError):
+        remedy = f"Put it back from a backup, or remove {shown(layout.release(capsule_id))} and install it again."
+        raise ReceiptError([Problem("receipt-damaged", f"No receipt of a release: {shown(path)}", remedy)]) from None
+    return Release(receipt, layout.release(capsule_id))

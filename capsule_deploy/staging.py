@@ -13,8 +13,9 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.errors import CapsuleError
@@ -28,12 +29,21 @@ _ID = re.compile("[0-9a-f]{64}")
 _PATIENCE = 10.0  # seconds that an owner gets which is dying
 
 
+class Cleared(NamedTuple):
+    """How many objects were removed, and their bytes."""
+
+    objects: int
+    freed: int
+
+
 class Workspace:
     """A new directory below ``staging``, with the lock of its owner; all of it is gone when the context is left."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.path = os.path.join(layout.staging, secrets.token_hex(16))
+        self.cleared = Cleared(0, 0)
+        """What went with it, once the context has been left."""
         os.mkdir(self.path, 0o700)
         self._owner = os.open(
             os.path.join(self.path, OWNER), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
@@ -56,11 +66,12 @@ class Workspace:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         os.close(self._owner)
-        clear(self._layout, self.path)
+        self.cleared = clear(self._layout, self.path)
 
 
 def sweep(layout: Layout) -> None:
-    """Clears away what commands left that were killed: in ``staging``, and receipts of releases that never came.
+    """Clears away what commands left that were killed: in ``staging``, half-written receipts, and those of releases
+    that never came.
 
     Raises:
         OSError: something cannot be removed.
@@ -71,6 +82,17 @@ def sweep(layout: Layout) -> None:
     for name in _names(layout.receipts):
         if _ID.fullmatch(name) and not os.path.lexists(layout.release(name)):
             discard(layout, layout.receipt(name))
+        else:
+            _remove_partial(layout.receipt(name))
+    for name in _names(layout.apps):
+        _remove_partial(os.path.join(layout.app(name), "pins"))
+
+
+def _remove_partial(place: str) -> None:
+    """Removes files that were being written to ``place`` when somebody was killed."""
+    for name in _names(place):
+        if durable.is_partial(name):
+            os.unlink(os.path.join(place, name))
 
 
 def discard(layout: Layout, path: str) -> None:
@@ -81,15 +103,22 @@ def discard(layout: Layout, path: str) -> None:
     clear(layout, aside)
 
 
-def clear(layout: Layout, path: str) -> None:
+def clear(layout: Layout, path: str) -> Cleared:
     """Removes a directory in ``staging``, and the objects that nothing else needs than what was made in it."""
     keys = list(_keys(path))
     remove_tree(os.path.join(path, TREE))
+    cleared = Cleared(0, 0)
     if keys:
         with Objects(layout) as objects:
-            for key in keys:
-                objects.remove_unused(key)
+            cleared = remove_unused(objects, keys)
     remove_tree(path)
+    return cleared
+
+
+def remove_unused(objects: Objects, keys: Iterable[str]) -> Cleared:
+    """Removes those of the objects that nothing has a name for but the store."""
+    sizes = [size for key in keys if (size := objects.remove_unused(key)) is not None]
+    return Cleared(len(sizes), sum(sizes))
 
 
 def remove_tree(path: str) -> None:
@@ -149,5 +178,5 @@ def _ownerless(path: str) -> bool:
 def _names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

@@ -20,14 +20,15 @@ from typing import NoReturn
 
 from capsule_builder.archive.chosen_reader import chosen_entries
 from capsule_builder.archive.damage import damaged, named
+from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import TAIL
 from capsule_builder.archive.reader import CapsuleReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.paths import MANIFEST_NAME
-from capsule_deploy.confine import confine
+from capsule_builder.paths import MANIFEST_NAME, shown
+from capsule_deploy.confine import confine, fork_alone
 
 LISTING, METADATA, SIZES = "listing", "metadata", "sizes"
-_HEAD, _REFUSED, _FAILED, _PROGRESS, _DONE = b"H", b"R", b"F", b"P", b"D"
+_LISTED, _HEAD, _REFUSED, _FAILED, _PROGRESS, _DONE = b"L", b"H", b"R", b"F", b"P", b"D"
 _ALL, _SOME = b"A", b"S"
 _STEP = 4 << 20  # bytes between two words about the progress
 _SECONDS = 120  # of a processor, and one more for each MiB of the archive
@@ -63,28 +64,39 @@ class Child:
         """What confines it."""
         answers, self._answer = os.pipe2(os.O_CLOEXEC)
         self._reports, reports = os.pipe2(os.O_CLOEXEC)
-        self._pid = os.fork()
+        parent = os.getpid()
+        try:
+            self._pid, alone = fork_alone()
+        except OSError:
+            for fd in (answers, self._answer, self._reports, reports):
+                os.close(fd)
+            raise
         if self._pid == 0:
-            _run(source, directory, answers, reports)
+            _run(source, directory, answers, reports, parent, ["pid namespace"] if alone else [])
         os.close(answers)
         os.close(reports)
 
-    def head(self) -> None:
-        """Waits until listing, metadata and sizes have been written.
+    def listing(self) -> None:
+        """Waits until listing and metadata have been written; whether the rest agrees with them is not known yet.
 
         Raises:
             CapsuleError: the archive is refused.
             OSError: the child could not write.
         """
         kind, data = self._receive(lambda _: None)
-        if kind != _HEAD:
+        if kind != _LISTED:
             raise self._strange()
-        self.held = [str(name) for name in json.loads(data)]
+        self.held = [shown(str(name)) for name in self._decoded(data)]
+
+    def sizes(self) -> None:
+        """Waits until the lengths of all files have been written; raises what :meth:`listing` does."""
+        if self._receive(lambda _: None)[0] != _HEAD:
+            raise self._strange()
 
     def unpack(self, wanted: Sequence[int], *, whole: bool, progress: Callable[[int], object]) -> None:
         """Has the files with these numbers written; with ``whole`` all of the archive is read, and checked.
 
-        ``progress`` is told of bytes. Raises what :meth:`head` does.
+        ``progress`` is told of bytes. Raises what :meth:`listing` does.
         """
         _send(self._answer, (_ALL if whole else _SOME) + array("Q", wanted).tobytes())
         kind, _ = self._receive(progress)
@@ -114,12 +126,23 @@ class Child:
             if kind == _PROGRESS:
                 progress(int.from_bytes(data, "little"))
             elif kind == _REFUSED:
-                raise CapsuleError(Problem(*map(str, fields)) for fields in json.loads(data))
+                raise CapsuleError(_problem(fields) for fields in self._decoded(data))
             elif kind == _FAILED:
-                number, what = json.loads(data)
-                raise OSError(number, os.strerror(number), what)
+                number, *what = self._decoded(data)
+                if not isinstance(number, int):
+                    raise self._strange()
+                raise OSError(number, os.strerror(number), *map(str, filter(None, what)))
             else:
                 return kind, data
+
+    def _decoded(self, data: bytes) -> list[object]:
+        try:
+            decoded = json.loads(data)
+        except ValueError:
+            decoded = None
+        if not isinstance(decoded, list) or not decoded:
+            raise self._strange()
+        return decoded
 
     def _died(self) -> CapsuleError:
         _, status = os.waitpid(self._pid, 0)
@@ -137,14 +160,20 @@ class Child:
         return UnpackError([Problem("unpack-died", what, "Look at the kernel's messages; then try again.")])
 
 
-def _run(source: Source, directory: int, answers: int, reports: int) -> NoReturn:
+def _problem(fields: object) -> Problem:
+    """A problem as the child tells it, in which nothing is for the terminal."""
+    words = [shown(str(field)) for field in fields] if isinstance(fields, list) else []
+    return Problem(*words) if len(words) == 3 else Problem("unpack-died", "The process that unpacks is not well")
+
+
+def _run(source: Source, directory: int, answers: int, reports: int, parent: int, held: Sequence[str]) -> NoReturn:
     """The child's whole life."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the parent's business
             signal.signal(number, signal.SIG_IGN)
         try:
-            _work(source, directory, answers, reports)
+            _work(source, directory, answers, reports, parent, held)
             status = 0
         except CapsuleError as refused:
             problems = [
@@ -162,29 +191,32 @@ def _run(source: Source, directory: int, answers: int, reports: int) -> NoReturn
         os._exit(status)
 
 
-def _work(source: Source, directory: int, answers: int, reports: int) -> None:
+def _work(source: Source, directory: int, answers: int, reports: int, parent: int, held: Sequence[str]) -> None:
     keep = {source.fd, directory, answers, reports, 2}
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd not in keep:
             with contextlib.suppress(OSError):  # the one that listed them
                 os.close(fd)
-    held = confine(directory, source.largest, _SECONDS + (source.size >> 20))
+    held = [*held, *confine(directory, source.largest, _SECONDS + (source.size >> 20))]
+    if os.getppid() not in {0, parent}:  # it died before the system knew that we die with it
+        os._exit(1)
     archive = open(source.fd, "rb", buffering=0, closefd=False)  # noqa: SIM115
     archive.seek(0)
-    with CapsuleReader(archive, label=source.label) as reader:
+
+    def listed(metadata: bytes, listing: Listing) -> None:
+        _write(METADATA, [metadata], 0o444)
+        _write(LISTING, [bytes(listing.data)], 0o444)
+        _send(reports, _LISTED + json.dumps(held).encode())
+
+    with CapsuleReader(archive, label=source.label, listed=listed) as reader:
         start = reader.position
         sizes = array("Q", bytes(8 * len(reader.listing)))
         for layer in reader.index.layers:
-            for entry in layer.entries():
-                if entry.number >= 0:
-                    sizes[entry.number] = entry.size
-        for name, data in (
-            (LISTING, reader.listing.data),
-            (METADATA, reader.metadata_bytes),
-            (SIZES, sizes.tobytes()),
-        ):
-            _write(name, [data], 0o444)
-        _send(reports, _HEAD + json.dumps(held).encode())
+            for number, size in layer.sizes():
+                if number >= 0:
+                    sizes[number] = size
+        _write(SIZES, [sizes.tobytes()], 0o444)
+        _send(reports, _HEAD)
         answer = _read_frame(answers)
         if not answer:
             os._exit(0)

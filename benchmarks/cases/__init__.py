@@ -8,6 +8,7 @@ CASES = (
     "block",
     "scaling",
     "verify",
+    "install",
     "copying",
     "bazel",
     "layers",

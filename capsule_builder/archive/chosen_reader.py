@@ -29,11 +29,15 @@ def chosen_entries(reader: CapsuleReader, file: BinaryIO, start: int, wanted: Co
     """
     seen: set[int] = set()
     for layer in reader.index.layers:
-        places = _places(layer, start)
-        entries = list(_with_members(layer, places))
-        chosen = [at for at, (_, _, entry) in enumerate(entries) if entry.number in wanted and entry.number not in seen]
-        seen.update(entries[at][2].number for at in chosen)
-        yield from _of_layer(reader, file, layer, places, [entries[at] for at in chosen])
+        if layer.has_any(wanted):
+            places = _places(layer, start)
+            chosen = [
+                found
+                for found in _with_members(layer, places)
+                if found[2].number in wanted and found[2].number not in seen
+            ]
+            seen.update(entry.number for _, _, entry in chosen)
+            yield from _of_layer(reader, file, layer, places, chosen)
         start += layer.facts.compressed_size
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from capsule_builder import contents
@@ -74,6 +74,14 @@ class IndexLayer:
     def entries(self) -> Iterator[IndexEntry]:
         """The entries alone."""
         return self._entries(0, len(self._numbers))
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Of each entry the number of its line in the listing, -1 when it has none, and the length of its content."""
+        return zip(self._numbers, self._sizes, strict=True)
+
+    def has_any(self, numbers: Container[int]) -> bool:
+        """Whether one of its entries has one of these numbers."""
+        return any(number in numbers for number in self._numbers)
 
     def text(self) -> Iterator[bytes]:
         """Its lines as they stand in the index."""

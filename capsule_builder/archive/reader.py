@@ -73,15 +73,23 @@ class CapsuleReader:
     """Reads one capsule, once, from its beginning to its end.
 
     ``file`` stands at the archive's first byte; ``label`` names it in messages; ``watch`` is told of every byte that is
-    read. When it has been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each
-    other, and the rest has yet to bear them out (:meth:`entries`, :meth:`finish`).
+    read, and ``listed`` of metadata and listing, before it is known whether the index agrees with them. When it has
+    been made, the head has been read: ``metadata``, ``listing`` and ``index`` agree with each other, and the rest has
+    yet to bear them out (:meth:`entries`, :meth:`finish`).
 
     Raises:
         CapsuleError: it is no capsule, or a damaged one.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, file: BinaryIO, *, label: str, watch: Callable[[bytes], object] | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        label: str,
+        watch: Callable[[bytes], object] | None = None,
+        listed: Callable[[bytes, Listing], object] | None = None,
+    ) -> None:
         self._label = label
         self._source = Source(file, watch)
         self._manifest: Manifest | None = None
@@ -91,6 +99,8 @@ class CapsuleReader:
             self.metadata_bytes = bytes(self._head_file(METADATA_NAME, "metadata", MAX_METADATA, "limit-metadata"))
             self.metadata: dict[str, Any] = read_metadata(self.metadata_bytes)
             self.listing = Listing(self._head_file(CONTENTS_NAME, "listing", MAX_LISTING, "limit-listing"))
+            if listed:
+                listed(self.metadata_bytes, self.listing)
             self.index = Index(self._head_pieces(INDEX_NAME, "index", MAX_INDEX, "limit-index"), self.listing)
             facts = [layer.facts for layer in self.index.layers]
             check_claims(self.metadata, self.listing.id, self.listing.files, facts)

@@ -180,6 +180,7 @@ def check_tidy(host: Host) -> None:
     assert list((host.tori / "staging").iterdir()) == []  # I5
     present = {path.name for path in (host.tori / "releases").iterdir()}
     assert {path.name for path in (host.tori / "receipts").iterdir()} == present
+    assert list((host.tori / "receipts").glob("*/.*.partial")) == []
     for path in (host.tori / "objects").glob("*/*"):
         assert path.lstat().st_nlink > 1, path
     known = {"apps", "lock", "objects", "receipts", "releases", "staging"}

@@ -410,7 +410,7 @@ def test_nothing_but_what_a_host_has_to_trust_is_imported(host: Host, secret: Se
         f"assert main(['install', '--root', {str(host.root)!r}, {str(archive)!r}]) == 0; "
         "print(sorted({module.__file__ for module in list(sys.modules.values()) if getattr(module, '__file__', None)}))"
     )
-    ran = subprocess.run(COMMAND[:1] + ["-c", script], env=ENVIRONMENT, capture_output=True, check=True)
+    ran = subprocess.run([*COMMAND[:1], "-c", script], env=ENVIRONMENT, capture_output=True, check=True)
     files = [path for path in eval(ran.stdout.decode().splitlines()[-1]) if "-packages/" in path]
     found = {path.partition("-packages/")[2].partition("/")[0].partition(".")[0] for path in files}
     ours = {"nacl", "yaml", "_yaml", "deflate", "_cffi_backend", "cffi"}

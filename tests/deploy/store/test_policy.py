@@ -1,4 +1,4 @@
-"""The host's policy and its trusted keys: read strictly, every problem at once, and believed only when root wrote them."""
+"""A host's policy and its trusted keys: read strictly, all problems at once, believed only when root wrote them."""
 
 from __future__ import annotations
 
