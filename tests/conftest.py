@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-_LONG = ("environment", "examples", "determinism", "bazel", "reader", "relocate")
+_LONG = ("environment", "examples", "determinism", "bazel", "deploy", "reader", "relocate")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

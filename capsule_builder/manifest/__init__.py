@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from capsule_builder.manifest.model import HealthCheck, Manifest, Resources, Service
+from capsule_builder.manifest.model import HealthCheck, Manifest, Resources, Sandbox, Service
 from capsule_builder.manifest.problems import ManifestError, ManifestProblem
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "ManifestError",
     "ManifestProblem",
     "Resources",
+    "Sandbox",
     "Service",
     "check",
     "load",

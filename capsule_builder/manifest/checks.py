@@ -9,6 +9,7 @@ from capsule_builder.manifest.model import Manifest
 from capsule_builder.manifest.names import NAME
 from capsule_builder.manifest.problems import START, Report
 from capsule_builder.manifest.resources import read_resources
+from capsule_builder.manifest.sandbox import read_sandbox
 from capsule_builder.manifest.sections import open_section
 from capsule_builder.manifest.services import read_entrypoint, read_services
 from capsule_builder.manifest.unit_text import PATH
@@ -34,5 +35,6 @@ def read_manifest(root: Node, report: Report) -> Manifest | None:
         python=dependencies.text("python", PYTHON) if dependencies else None,
         pip_requirements=dependencies.text("pip_requirements", PATH) if dependencies else None,
         resources=read_resources(top, report),
+        sandbox=read_sandbox(top),
         executables=top.texts("executables", EXECUTABLE),
     )

@@ -59,6 +59,14 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Sandbox:
+    """Where a release's sandbox differs from the usual: looser by each of ``allow``, tighter by each of ``deny``."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A whole, valid ``capsule.yml``. Paths are relative to the capsule's root and ``/``-separated."""
 
@@ -70,4 +78,5 @@ class Manifest:
     python: str | None = None
     pip_requirements: str | None = None
     resources: Resources = Resources()
+    sandbox: Sandbox = Sandbox()
     executables: tuple[str, ...] = ()

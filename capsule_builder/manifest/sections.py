@@ -24,12 +24,14 @@ SECTION_KEYS: dict[str, tuple[str, ...]] = {
         "env",
         "dependencies",
         "resources",
+        "sandbox",
         "executables",
     ),
     "a service": ("name", "entrypoint", "args", "env", "health"),
     "health": ("http", "port", "command", "interval", "timeout", "deadline", "successes"),
     "dependencies": ("python", "pip_requirements"),
     "resources": ("cpu_quota", "memory_max", "memory_high", "tasks_max", "io_weight"),
+    "sandbox": ("allow", "deny"),
 }
 """Every key that a manifest knows, by the section that it stands in."""
 

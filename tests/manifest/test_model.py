@@ -19,6 +19,7 @@ from capsule_builder.manifest import (
     ManifestError,
     ManifestProblem,
     Resources,
+    Sandbox,
     Service,
     check,
     load,
@@ -67,6 +68,7 @@ resources:
   memory_high: 33.3%
   tasks_max: 512
   io_weight: 1
+sandbox: {allow: [proc, gpu], deny: [jit]}
 executables: ["bin/*", "!bin/data", '*.sh', "\\\\#odd"]
 ...
 """
@@ -109,6 +111,7 @@ def test_every_key_reaches_the_model() -> None:
             Service("plain"),
         ),
         resources=Resources("250.5%", "infinity", "33.3%", 512, 1),
+        sandbox=Sandbox(allow=("proc", "gpu"), deny=("jit",)),
         executables=("bin/*", "!bin/data", "*.sh", "\\#odd"),
     )
 

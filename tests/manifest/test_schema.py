@@ -22,6 +22,7 @@ from capsule_builder.manifest import (
     names,
     quantities,
     resources,
+    sandbox,
     unit_text,
     versions,
 )
@@ -90,6 +91,9 @@ GOOD: dict[str, list[object]] = {
     "resources.memory_high": ["12G", "infinity"],
     "resources.tasks_max": [1, 512, 4194304],
     "resources.io_weight": [1, 10000],
+    "sandbox": [{}],
+    "sandbox.allow": [[], ["gpu", "low-ports", "netlink", "proc", "scheduling"]],
+    "sandbox.deny": [[], ["jit", "network"]],
     "executables": [[], ["bin/*"], ["!a", "a/"], ["a b", "\\#x"]],
     "service.entrypoint": ["worker.py"],
     "service.args": [[], ["--port", "80"], [""]],
@@ -149,6 +153,9 @@ BAD: dict[str, list[object]] = {
     "resources.memory_high": ["lots", 1.5],
     "resources.tasks_max": [0, -1, 4194305, 1.5, "512", "50%", None, True],
     "resources.io_weight": [0, 10001, "100", None],
+    "sandbox": [None, [], {"permit": ["gpu"]}],
+    "sandbox.allow": [None, "gpu", ["GPU"], [""], ["network"], [1], {}],
+    "sandbox.deny": [None, "jit", ["proc"], [None]],
     "executables": [None, "bin/*", {}, [""], ["  "], ["#a"], ["a\nb"], [1], [None]],
     "service.entrypoint": ["/a", None],
     "service.args": [None, "a b", [1], ["%h"], ["a\n"], ["a\\"], [["a"]]],
@@ -261,6 +268,7 @@ def test_both_know_the_same_keys() -> None:
         "health": tuple(defs["health"]["properties"]),
         "dependencies": tuple(top["dependencies"]["properties"]),
         "resources": tuple(top["resources"]["properties"]),
+        "sandbox": tuple(top["sandbox"]["properties"]),
     } == SECTION_KEYS
 
 
@@ -286,6 +294,8 @@ def test_both_have_the_same_patterns_and_limits() -> None:
     assert asked["port"]["maximum"] == health.MOST_PORT
     assert asked["successes"]["maximum"] == health.MOST_SUCCESSES
     assert defs["path"]["maxLength"] == unit_text.PATH_LENGTH
+    assert top["sandbox"]["properties"]["allow"]["items"]["enum"] == list(sandbox.ALLOWED)
+    assert top["sandbox"]["properties"]["deny"]["items"]["enum"] == list(sandbox.DENIED)
     assert top["executables"]["items"]["pattern"] == f"^{executable_patterns.EXECUTABLE_PATTERN}$"
 
 

@@ -1,0 +1,69 @@
+"""One account for each application: all of its releases write the same state, and no other application's can."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from capsule_builder.errors import Problem
+from capsule_deploy import durable
+from capsule_deploy.layout import Layout
+from capsule_deploy.systemd import HostError
+from capsule_deploy.unit_text import plain
+from capsule_deploy.units import account
+
+
+def ensure(layout: Layout, app: str) -> None:
+    """Makes the application's account and its state's directory, unless they are there.
+
+    Raises:
+        HostError: the account cannot be made.
+        OSError: the directory cannot be.
+    """
+    owner = _ids(layout, account(app)) or _make(layout, app)
+    place = os.path.join(layout.state, app)
+    try:
+        os.mkdir(place, 0o700)
+    except FileExistsError:
+        if (os.stat(place).st_uid, os.stat(place).st_gid) == owner:
+            return
+    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(fd, *owner)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    durable.sync_directory(layout.state)
+
+
+def _make(layout: Layout, app: str) -> tuple[int, int]:
+    name = f"tori-{plain(app)}.conf"
+    line = f'u {account(app)} - "Capsule {app}" /opt/tori/state/{app} /usr/sbin/nologin\n'
+    os.makedirs(layout.sysusers, mode=0o755, exist_ok=True)
+    durable.write_file(os.path.join(layout.sysusers, name), line.encode())
+    command = ["systemd-sysusers", *([] if layout.root == "/" else [f"--root={layout.root}"]), name]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="backslashreplace", timeout=60, check=False
+        )
+        said = " ".join(done.stderr.split())
+    except FileNotFoundError:
+        said = "there is no systemd-sysusers"
+    owner = _ids(layout, account(app))
+    if owner is None:
+        message = f"Cannot make the account {account(app)}: {said}"
+        raise HostError([Problem("account", message, "Make it by hand, without a home or a password, and try again.")])
+    return owner
+
+
+def _ids(layout: Layout, name: str) -> tuple[int, int] | None:
+    """The account's numbers, as the host's own files have them."""
+    try:
+        with open(layout.path("/etc/passwd"), encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                fields = line.split(":")
+                if fields[0] == name and len(fields) >= 4:
+                    return int(fields[2]), int(fields[3])
+    except FileNotFoundError:
+        pass
+    return None
