@@ -21,7 +21,7 @@ def run(bench: Bench) -> Result:
     contenders = [
         Contender(OURS, capsbuild("--from-dir", tree)),
         Contender(ALONE, f"{peers.PYTHON} {reference} deflate {file} {{out}}"),
-        *peers.contenders(tree, (peers.GZIP, peers.PIGZ, peers.ZSTD), rounds=1),
+        *peers.contenders(tree, (peers.PIGZ, peers.ZSTD), rounds=1),
     ]
     rows = bench.compare(contenders, usual)
     return Result(

@@ -57,19 +57,6 @@ def _build(root: Path, jobs: int, **options: object) -> tuple[Built, bytes]:
     return built, out.read_bytes()
 
 
-@pytest.fixture
-def forks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    made: list[int] = []
-    fork = os.fork
-
-    def noted() -> int:
-        made.append(os.getpid())
-        return fork()
-
-    monkeypatch.setattr(os, "fork", noted)
-    return made
-
-
 @pytest.mark.parametrize("size", [1, 1 << 18, parts.PART_SIZE, 1 << 40])
 def test_parts_of_any_size_give_the_same_bytes(
     size: int, app: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch

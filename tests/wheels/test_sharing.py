@@ -46,19 +46,6 @@ def _built(app: Path, house: Path, jobs: int, told: list[int] | None = None) -> 
     return out.read_bytes()
 
 
-@pytest.fixture
-def forks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    made: list[int] = []
-    fork = os.fork
-
-    def noted() -> int:
-        made.append(os.getpid())
-        return fork()
-
-    monkeypatch.setattr(os, "fork", noted)
-    return made
-
-
 def test_any_number_of_processes_gives_the_same_bytes(app: Path, house: Path, forks: list[int]) -> None:
     alone = _built(app, house, 1)
     assert not forks
