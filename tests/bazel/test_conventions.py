@@ -117,6 +117,7 @@ print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")
 IMPORTED_BY_STATEMENTS = r"""
 import sys
 from capsule_builder import sbom, statement_action
+from capsule_builder.archive import mode_reader
 print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")))
 """
 
