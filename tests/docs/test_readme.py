@@ -18,4 +18,5 @@ def test_the_example_has_the_id_that_the_readme_shows(tmp_path: Path) -> None:
     built = build(example, output=str(tmp_path / "capsule"), python=options)
     text = (ROOT / "README.md").read_text()
     assert re.findall(r"BUILD_SHA: ([0-9a-f]{64})$", text, re.M) == [built.id]
-    assert re.findall(r"capsule-([a-z-]+-[0-9a-f]{12})\.tar\.gz", text) == [f"{built.name}-{built.id[:12]}"]
+    assert set(re.findall(r"capsule-([a-z-]+-[0-9a-f]{12})\.tar\.gz", text)) == {f"{built.name}-{built.id[:12]}"}
+    assert set(re.findall(r"(?:activate |tori@)([0-9a-f]+)", text)) == {built.id[:12]}
