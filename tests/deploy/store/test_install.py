@@ -356,7 +356,7 @@ def test_who_asks_it_to_stop_finds_nothing_left(
         status = process.wait(30)
         stopped += status == 128 + number
         assert status in (0, 128 + number, -number)  # the last: before it listens
-        if status == 0:
+        if status in (0, -number) and (host.tori / "releases").exists():  # or it came as the process was ending
             host.deploy("gc", "--keep", "0")
         if (host.tori / "staging").exists():
             check_tidy(host)

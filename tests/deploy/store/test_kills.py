@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from capsule_builder.minisign import SecretKey
+from capsule_deploy.layout import SHORT
 from tests.capsbuild.command import Ran
 from tests.deploy.hosts import COMMAND, Host, capsule, check_invariants, check_tidy, snapshot
 from tests.deploy.kills import each, points
@@ -52,7 +53,7 @@ def stop_everywhere(settled: Host, tmp_path: Path, how: str, name: str, *argumen
     first = sum(map(ord, how)) % EVERY
     chosen = found[first::EVERY]
     outside = snapshot(settled.root, without=["opt/tori"])
-    names = {path: content for path, (_, _, content) in outside.items()}
+    names = without_units({path: content for path, (_, _, content) in outside.items()}, settled.releases())
     command: Command = lambda host, wrapper: host.deploy(name, *arguments, status=None, wrapper=wrapper)  # noqa: E731
     stopped = 0
     for point, host, ran in each(settled, tmp_path, chosen, how, command):
@@ -65,11 +66,21 @@ def stop_everywhere(settled: Host, tmp_path: Path, how: str, name: str, *argumen
             check_outcome(host, ran, name, arguments)
             host.deploy("verify", "--all", "--full")
             after = snapshot(host.root, without=["opt/tori"])
-            assert {path: content for path, (_, _, content) in after.items()} == names
+            assert without_units({path: content for path, (_, _, content) in after.items()}, host.releases()) == names
         except AssertionError as error:
             raise AssertionError(f"{how} at {point}: {ran}, then {again if 'again' in locals() else None}") from error
     print(f"{name}: {len(chosen)} of {len(found)} points with {how}; {stopped} ended otherwise than well")
     assert stopped > len(chosen) // 4
+
+
+def without_units(outside: dict[str, bytes], releases: Sequence[str]) -> dict[str, bytes]:
+    """What is outside of the store, but for the units of these releases."""
+    shorts = tuple(release[:SHORT] for release in releases)
+    return {
+        path: content
+        for path, content in outside.items()
+        if not (path.startswith("etc/systemd/system/tori") and any(short in path for short in shorts))
+    }
 
 
 def check_outcome(host: Host, ran: Ran, name: str, arguments: Sequence[str]) -> None:
