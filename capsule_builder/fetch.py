@@ -27,11 +27,11 @@ from packaging.version import InvalidVersion, Version
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import shown
 from capsule_builder.requirements import Line, Requirements, Target, read_requirements
+from capsule_builder.requirements.dialect import SOURCES
 from capsule_builder.requirements.mismatch import mismatch
 from capsule_builder.requirements.target import Platform
 from capsule_builder.requirements.walk import Walk
 
-_SOURCES = ("--extra-index-url", "--find-links", "--index-url", "--no-index", "--trusted-host")
 _SKIPPED = re.compile(r"Skipping link: .*?/([^/\s]+\.(?:whl|zip|tar\.[a-z0-9]+|tgz))(?=[#\s]|$)")
 _LOCK = "Lock it anew, with hashes (uv pip compile --generate-hashes, pip-compile --generate-hashes)."
 _BUILD = "Build a wheel of it (pip wheel --no-deps), keep it with your sources, and leave it out of this lock."
@@ -116,7 +116,7 @@ def _pin(line: Line) -> Pin:
 
 def _sources(requirements: Requirements, problems: list[Problem]) -> Iterator[str]:
     for option in requirements.options:
-        if option.name not in _SOURCES:
+        if option.name not in SOURCES:
             continue
         if option.name == "--find-links" and "://" not in option.value:
             message = f"{shown(option.file)}:{option.line}: names a directory: --find-links {shown(option.value)}"

@@ -27,16 +27,19 @@ _BARE = re.compile(r"[ \t!#-&(-\[\]-~]*")
 
 VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 
-_VALUES = (
-    ("-r", "--requirement"),
-    ("-c", "--constraint"),
-    ("-e", "--editable"),
+_WHERE = (
     ("-i", "--index-url", "--pypi-url"),
     ("--extra-index-url",),
     ("-f", "--find-links"),
+    ("--trusted-host",),
+)
+_VALUES = (
+    *_WHERE,
+    ("-r", "--requirement"),
+    ("-c", "--constraint"),
+    ("-e", "--editable"),
     ("--no-binary",),
     ("--only-binary",),
-    ("--trusted-host",),
     ("--use-feature",),
     ("--hash",),
     ("-C", "--config-settings", "--config-setting"),
@@ -44,6 +47,9 @@ _VALUES = (
     ("--install-option",),
 )
 _FLAGS = ("--no-index", "--pre", "--prefer-binary", "--require-hashes")
+SOURCES = frozenset(["--no-index", *(next(name for name in names if name.startswith("--")) for names in _WHERE)])
+"""Options that say where distributions are to be looked for, by their long names."""
+
 OF_A_LINE = ("--hash", "--config-settings", "--global-option", "--install-option")
 """Options that belong to a requirement; all others stand on lines of their own."""
 
