@@ -172,10 +172,7 @@ class CapsuleReader:
         Raises:
             CapsuleError: the header is not the one that the listing and the index call for.
         """
-        self._chosen.header(tar, listed, line.size)
-        target = listed.detail if listed.kind == "symlink" else ""
-        content = self._chosen.content(tar, listed, line.size)
-        return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, True, content)
+        return _entry(self._chosen, tar, layer, line, listed, first=True)
 
     def close(self) -> None:
         """Gives up what has not been read. The file stays open."""
@@ -245,11 +242,9 @@ class CapsuleReader:
                 if line.number >= 0:
                     listed, first = self.listing[line.number], not seen[line.number]
                     seen[line.number] = 1
-                reader.header(tar, listed, line.size)
-                target = listed.detail if listed.kind == "symlink" else ""
-                content = reader.content(tar, listed, line.size)
-                yield ReadEntry(line.path, listed.kind, line.size, layer.facts.name, target, first, content)
-                for _ in content:
+                entry = _entry(reader, tar, layer, line, listed, first=first)
+                yield entry
+                for _ in entry.chunks():
                     pass
         with named(self._label):
             if tar.some(1):
@@ -280,6 +275,15 @@ class CapsuleReader:
                 raise beyond("limit-patterns", "Its patterns of executables", MAX_MATCHING, "comparisons")
             if patterns.match(listed.path):
                 raise damaged("mode-manifest", f"Its manifest names an executable that is none: {shown(listed.path)}")
+
+
+def _entry(
+    reader: EntryReader, tar: Tar, layer: IndexLayer, line: IndexEntry, listed: Listed, *, first: bool
+) -> ReadEntry:
+    reader.header(tar, listed, line.size)
+    target = listed.detail if listed.kind == "symlink" else ""
+    content = reader.content(tar, listed, line.size)
+    return ReadEntry(listed.path, listed.kind, line.size, layer.facts.name, target, first, content)
 
 
 def open_archive(path: str) -> BinaryIO:
