@@ -246,8 +246,13 @@ def test_several_services_start_and_stop_together(ready: Host, tmp_path: Path) -
 
     ready.run("systemctl", "stop", units[0])
     assert ready.run("systemctl", "is-active", *units, check=False).stdout.split() == ["inactive"] * 3
-    ready.run("systemctl", "start", units[0])
-    assert ready.run("systemctl", "is-active", *units).stdout.split() == ["active"] * 3
+    ready.run("systemctl", "start", units[0])  # returns when the first is up
+    for _ in range(100):
+        states = ready.run("systemctl", "is-active", *units, check=False).stdout.split()
+        if states == ["active"] * 3:
+            break
+        time.sleep(0.1)
+    assert states == ["active"] * 3
 
 
 @pytest.mark.parametrize(
