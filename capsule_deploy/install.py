@@ -19,10 +19,10 @@ from capsule_builder.archive.tar import MTIME
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.manifest import Manifest, load
-from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text, verify_prehashed
 from capsule_builder.paths import CONTENTS_NAME, MANIFEST_NAME, METADATA_NAME, shown
 from capsule_builder.signals import undisturbed
-from capsule_builder.verify import read_signature
+from capsule_builder.trust.minisign import Claim, PublicKey, Signature, key_id_text, verify_prehashed
+from capsule_builder.trust.verify import read_signature
 from capsule_deploy import durable, staging
 from capsule_deploy.at_once import for_all
 from capsule_deploy.known import STATE_NAME, Known, encode_states, state_of

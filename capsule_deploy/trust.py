@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.minisign import PublicKey
 from capsule_builder.paths import shown
+from capsule_builder.trust.minisign import PublicKey
 from capsule_deploy.guarded import check_guarded_directory, read_guarded
 from capsule_deploy.layout import Layout
 

@@ -28,7 +28,7 @@ capsule_python_layers(
 """
 _IN_PROCESS = """\
 import sys, time
-from capsule_builder.action import main
+from capsule_builder.actions.main import main
 main([sys.argv[1]])  # all is imported
 began = time.perf_counter()
 for parameters in sys.argv[1:]:

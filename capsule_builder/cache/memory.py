@@ -21,14 +21,14 @@ from capsule_builder.sources.files import sha256_of
 from capsule_builder.sources.states import Watch, is_reliable
 
 if TYPE_CHECKING:
-    from capsule_builder.found import Found
-    from capsule_builder.make import Made
+    from capsule_builder.building.found import Found
+    from capsule_builder.building.make import Made
+    from capsule_builder.building.request import PythonOptions, Source
     from capsule_builder.metadata import BuildFacts
-    from capsule_builder.request import PythonOptions, Source
 
 
 class Recalled(NamedTuple):
-    """A capsule that was built before, of the same; see :class:`~capsule_builder.build.Built`."""
+    """A capsule that was built before, of the same; see :class:`~capsule_builder.building.build.Built`."""
 
     id: str
     name: str

@@ -20,10 +20,10 @@ from capsule_builder.paths import shown
 if TYPE_CHECKING:
     import argparse
 
-    from capsule_builder.build import Built, Signer
+    from capsule_builder.building.build import Built, Signer
     from capsule_builder.cli.options import Arguments
     from capsule_builder.metadata import BuildFacts
-    from capsule_builder.statements import Statement
+    from capsule_builder.statements.kinds import Statement
 
 _EPILOG = """\
 other commands:
@@ -92,7 +92,7 @@ def _main(argv: Sequence[str]) -> int:
 
 def _run(arguments: Arguments) -> int:
     # Only now, for neither --help nor any of the other commands needs it.
-    from capsule_builder.build import build
+    from capsule_builder.building.build import build
     from capsule_builder.cache.place import default_directory
     from capsule_builder.cli.progress import bar
     from capsule_builder.metadata import UNSTAMPED
@@ -144,23 +144,23 @@ def _statements(arguments: Arguments) -> list[Statement]:
     """What is to be stated of the capsule; it is seen before anything is built whether that can be."""
     if not arguments.provenance and not arguments.sbom:
         return []
-    from capsule_builder.statements import PROVENANCE, sbom
+    from capsule_builder.statements.kinds import PROVENANCE, sbom
 
     found = [PROVENANCE] if arguments.provenance else []
     return [*found, sbom(arguments.platform)] if arguments.sbom else found
 
 
 def _stamp() -> BuildFacts:
-    from capsule_builder.stamp import from_environment
+    from capsule_builder.actions.stamp import from_environment
 
     return from_environment(os.environ)
 
 
 def _signer(arguments: Arguments, warnings: list[Problem]) -> Signer:
     """Opens the key, whose password may have to be typed, before anything is built."""
-    from capsule_builder.keys import check_not_key, open_secret_key
-    from capsule_builder.minisign import Claim
-    from capsule_builder.signing import sign_stream
+    from capsule_builder.trust.keys import check_not_key, open_secret_key
+    from capsule_builder.trust.minisign import Claim
+    from capsule_builder.trust.signing import sign_stream
 
     check_not_key(arguments.output, arguments.sign)
     secret, found = open_secret_key(arguments.sign, os.environ)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from capsule_builder.cli import report
 from capsule_builder.errors import Problem
-from capsule_builder.keys import PASSWORD_FILE, read_password, write_pair
-from capsule_builder.minisign import PublicKey, key_id_text
 from capsule_builder.paths import shown
+from capsule_builder.trust.keys import PASSWORD_FILE, read_password, write_pair
+from capsule_builder.trust.minisign import PublicKey, key_id_text
 
 _EPILOG = f"""\
 The password is asked for at the terminal, or is the first line of the file that the environment variable

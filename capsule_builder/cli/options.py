@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL, MAX_JOBS, MAX_LEVEL, MIN_LEVEL, default_jobs
-from capsule_builder.request import DEFAULT_PLATFORM, PythonOptions, Source, Wish
+from capsule_builder.building.request import DEFAULT_PLATFORM, PythonOptions, Source, Wish
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL, default_jobs
-from capsule_builder.request import DEFAULT_PLATFORM
+from capsule_builder.building.request import DEFAULT_PLATFORM
 
 _TEXTS = {"--cache-dir": "cache_dir", "--from-dir": "from_dir", "--manifest": "manifest", "--output": "output"}
 _FLAGS = {"--json": "json", "--no-cache": "no_cache", "--quiet": "quiet"}

@@ -8,20 +8,21 @@ import json
 import os
 from collections.abc import Sequence
 
-from capsule_builder import __version__, minisign
+from capsule_builder import __version__
+from capsule_builder.building.reproduce import Change, RebuildError, Reproduction, reproduce
 from capsule_builder.cli import report
 from capsule_builder.cli.options import add_build_options, check_build_options, python_of, some, source_of
 from capsule_builder.cli.progress import bar
 from capsule_builder.cli.statement import DAMAGED, SYSTEM, USAGE, UnusableError, check_place, failure, system
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.excerpts import Excerpt
-from capsule_builder.keys import check_not_key, open_secret_key
-from capsule_builder.minisign import SecretKey
+from capsule_builder.inspection.excerpts import Excerpt
 from capsule_builder.output import NewFile, commit_together
 from capsule_builder.paths import shown
-from capsule_builder.provenance import BUILDER, STATEMENT, encode, subjects
-from capsule_builder.reproduce import Change, RebuildError, Reproduction, reproduce
 from capsule_builder.signals import undisturbed
+from capsule_builder.statements.provenance import BUILDER, STATEMENT, encode, subjects
+from capsule_builder.trust import minisign
+from capsule_builder.trust.keys import check_not_key, open_secret_key
+from capsule_builder.trust.minisign import SecretKey
 
 SUFFIX = ".reproduced.json"
 """What the name of the statement ends in, after that of the capsule."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capsule_builder.cli.statement import run
-from capsule_builder.statements import SBOM_SUFFIX, sbom
+from capsule_builder.statements.kinds import SBOM_SUFFIX, sbom
 
 
 def main(argv: Sequence[str]) -> int:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from capsule_builder.cli import report
 from capsule_builder.cli.options import some
 from capsule_builder.errors import Problem
-from capsule_builder.keys import PASSWORD_FILE, check_not_key, open_secret_key
-from capsule_builder.minisign import key_id_text
 from capsule_builder.paths import shown
-from capsule_builder.signing import Signed, sign_copy, sign_file
+from capsule_builder.trust.keys import PASSWORD_FILE, check_not_key, open_secret_key
+from capsule_builder.trust.minisign import key_id_text
+from capsule_builder.trust.signing import Signed, sign_copy, sign_file
 
 _EPILOG = f"""\
 The signature is minisign's: minisign -V -p KEY.pub -m FILE checks it. The password of the key, if it has one, is

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from capsule_builder.cli import report
 from capsule_builder.cli.options import some
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.locked import lock_problems
 from capsule_builder.output import NewFile, check_output
-from capsule_builder.packed import Packed, read_packed
 from capsule_builder.paths import shown
 from capsule_builder.python.gather import DEFAULT_PLATFORM, read_file
 from capsule_builder.requirements import Requirements, Target, read_requirements
 from capsule_builder.signals import undisturbed
-from capsule_builder.statements import Statement
+from capsule_builder.statements.kinds import Statement
+from capsule_builder.statements.locked import lock_problems
+from capsule_builder.statements.packed import Packed, read_packed
 
 USAGE, SYSTEM, DAMAGED = 2, 3, 4
 """Exit statuses, as ``capsbuild verify`` has them."""

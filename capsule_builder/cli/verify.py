@@ -14,10 +14,10 @@ from capsule_builder.cli.options import add_jobs, some
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.metadata import short_id
 from capsule_builder.paths import shown
-from capsule_builder.verify import SignatureError, UnsignedError, Verified, read_small, verify
+from capsule_builder.trust.verify import SignatureError, UnsignedError, Verified, read_small, verify
 
 if TYPE_CHECKING:
-    from capsule_builder.minisign import PublicKey
+    from capsule_builder.trust.minisign import PublicKey
 
 _EPILOG = """\
 examples:
@@ -107,7 +107,7 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
     """
     if not arguments.public_key and not arguments.trusted_keys:
         return []
-    from capsule_builder.minisign import PublicKey  # it takes long to import
+    from capsule_builder.trust.minisign import PublicKey  # it takes long to import
 
     if arguments.public_key and _KEY.fullmatch(arguments.public_key):
         return [PublicKey.parse(arguments.public_key.encode())]
@@ -132,7 +132,7 @@ def _keys(arguments: argparse.Namespace) -> list[PublicKey]:
 
 
 def _key(data: bytes, path: str) -> PublicKey:
-    from capsule_builder.minisign import PublicKey
+    from capsule_builder.trust.minisign import PublicKey
 
     try:
         return PublicKey.parse(data, shown(path))
@@ -143,7 +143,7 @@ def _key(data: bytes, path: str) -> PublicKey:
 
 
 def _is_secret(data: bytes) -> bool:
-    from capsule_builder.minisign import SecretKeyFile
+    from capsule_builder.trust.minisign import SecretKeyFile
 
     try:
         SecretKeyFile.parse(data)

@@ -15,10 +15,10 @@ from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry, open_archive
 from capsule_builder.contents import Kind
 from capsule_builder.errors import CapsuleError
-from capsule_builder.file_name import check_file_name
 from capsule_builder.manifest import Manifest
 from capsule_builder.paths import shown
 from capsule_builder.python.record import MAX_ROWS, parse
+from capsule_builder.trust.file_name import check_file_name
 
 _LISTING = b"# capsule-contents"
 _RECORD = re.compile(r"venv/lib/python3\.[0-9]+/site-packages/[^/]+\.dist-info/RECORD")

@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from capsule_builder.building.request import DEFAULT_PLATFORM, Wish
 from capsule_builder.entries import Content
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.links import destination
@@ -19,7 +20,6 @@ from capsule_builder.python.finished import Below, from_finished
 from capsule_builder.python.layout import VENV
 from capsule_builder.python.seeds import without_seeds
 from capsule_builder.python.wheelhouse import from_wheels
-from capsule_builder.request import DEFAULT_PLATFORM, Wish
 from capsule_builder.requirements import Report, Requirements, Target, read_requirements, verify
 from capsule_builder.sources.files import open_regular
 from capsule_builder.sources.plain import scan_plain

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from capsule_builder.building.request import PythonOptions
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.layer import LayerInput
 from capsule_builder.manifest.model import Manifest
@@ -17,7 +18,6 @@ from capsule_builder.python.bytecode import Compiler, find_compiler
 from capsule_builder.python.environment import BASE_LAYER, Environment, Part
 from capsule_builder.python.gather import Gathered, gather
 from capsule_builder.python.layout import INTERPRETER, VENV, Layout
-from capsule_builder.request import PythonOptions
 from capsule_builder.requirements.target import Target
 from capsule_builder.sources.plain import scan_plain
 from capsule_builder.sources.tree import Tree

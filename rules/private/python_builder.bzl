@@ -84,7 +84,7 @@ python_builder = rule(
             mandatory = True,
         ),
         "module": attr.string(
-            default = "capsule_builder.action",
+            default = "capsule_builder.actions.main",
             doc = "The module whose `main` gets the arguments.",
         ),
         "problem": attr.string(

@@ -25,7 +25,7 @@ WHEELS_ATTRS = {
 }
 
 def _builder(repository_ctx, python, verb, arguments):
-    """Runs `capsule_builder.fetch` for the lock, and gives what it prints."""
+    """Runs `capsule_builder.requirements.fetch` for the lock, and gives what it prints."""
     lock = repository_ctx.attr.requirements_lock
     source = repository_ctx.path(repository_ctx.attr._fetch).dirname.dirname
     site = str(repository_ctx.path(repository_ctx.attr._interpreter).dirname) + "/site"
@@ -34,7 +34,7 @@ def _builder(repository_ctx, python, verb, arguments):
             python.executable,
             "-sSBXutf8",
             "-m",
-            "capsule_builder.fetch",
+            "capsule_builder.requirements.fetch",
             verb,
             repository_ctx.path(lock),
             (lock.package + "/" if lock.package else "") + lock.name,

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from capsule_builder.action import main
+from capsule_builder.actions.main import main
 from tests.bazel.harness import REPOSITORY
 
 LAYER = ("layer", "--fragment", "fragment", "--contents", "contents", "--index=index", "--level=6")
@@ -83,7 +83,7 @@ def test_more_layers_than_files_may_be_open_are_assembled_all_the_same(capsys: p
     for number in range(100):
         lines += ["--layer", f"layer-{number}", "//a:b", "fragment", "contents", "index"]
     pathlib.Path("params").write_text("\n".join(lines))
-    program = "from capsule_builder.action import main; raise SystemExit(main(['@params']))"
+    program = "from capsule_builder.actions.main import main; raise SystemExit(main(['@params']))"
     limited = ["sh", "-c", 'ulimit -S -n 64 && exec "$@"', "sh", sys.executable, "-c", program]
     done = subprocess.run(limited, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

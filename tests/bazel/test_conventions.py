@@ -102,7 +102,8 @@ def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
 
 IMPORTED_BY_ACTIONS = r"""
 import sys
-from capsule_builder import action, capsule, python_action, stamp, worker
+from capsule_builder import capsule
+from capsule_builder.actions import main, python, stamp, worker
 from capsule_builder.python import bundled, bytecode
 from capsule_builder.manifest import executable_patterns, load
 load(b"name: a\nversion: 1.0.0\nentrypoint: b\nexecutables: [c]\n", "capsule.yml")
@@ -116,7 +117,8 @@ print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")
 
 IMPORTED_BY_STATEMENTS = r"""
 import sys
-from capsule_builder import sbom, statement_action
+from capsule_builder.actions import statement
+from capsule_builder.statements import sbom
 from capsule_builder.archive import mode_reader
 print(*sorted(name for name in sys.modules if name.startswith("capsule_builder")))
 """
@@ -163,7 +165,7 @@ def test_actions_about_capsules_get_what_they_import_and_otherwise_what_all_acti
 def test_a_plain_layer_imports_nothing_of_python_environments(tmp_path: pathlib.Path) -> None:
     program = """
 import sys
-from capsule_builder.action import main
+from capsule_builder.actions.main import main
 outputs = ("--fragment", "f", "--contents", "c", "--index", "i")
 assert main(["layer", *outputs, "--level=6", "--executable=*.sh"]) == 0
 parts = ("capsule_builder.python", "capsule_builder.requirements", "installer", "packaging")

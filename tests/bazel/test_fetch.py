@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from capsule_builder.errors import CapsuleError
-from capsule_builder.fetch import Lock, check, explain, main, plan, read_lock
 from capsule_builder.requirements import Target
+from capsule_builder.requirements.fetch import Lock, check, explain, main, plan, read_lock
 from tests.bazel.wheels import lock_line, wheel
 
 TARGET = Target("3.9", "musllinux_1_2_aarch64")  # which runs nothing here

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from capsule_builder.minisign import SecretKey, SecretKeyFile
+from capsule_builder.trust.minisign import SecretKey, SecretKeyFile
 from tests.bazel.harness import Bazel
 
 TARGET = "//apps/one:capsule.sign"

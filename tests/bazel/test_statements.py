@@ -78,7 +78,7 @@ def test_what_writes_them_is_no_input_of_other_actions(bazel: Bazel) -> None:
     assert "rules_capsule_sbom" not in inputs("CapsuleProvenance")
     for mnemonic in ("CapsuleLayer", "CapsuleAssemble"):
         found = inputs(mnemonic)
-        assert "capsule_builder/action.py" in found
+        assert "capsule_builder/actions/main.py" in found
         assert not re.search("rules_capsule_sbom|statement|_reader|provenance|sbom", found)
 
 

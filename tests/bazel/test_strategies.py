@@ -67,7 +67,7 @@ def test_an_error_is_told_in_the_same_words_and_the_next_action_is_well(bazel: B
 
 @pytest.fixture
 def source(bazel: Bazel) -> Iterator[Path]:
-    file = bazel.workspace.parent / "rules_capsule/capsule_builder/action.py"
+    file = bazel.workspace.parent / "rules_capsule/capsule_builder/actions/main.py"
     text = file.read_text()
     yield file
     file.write_text(text)

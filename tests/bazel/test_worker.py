@@ -17,7 +17,7 @@ import pytest
 
 from tests.bazel.harness import REPOSITORY
 
-START = "import sys; from capsule_builder.action import main; sys.exit(main(sys.argv[1:]))"
+START = "import sys; from capsule_builder.actions.main import main; sys.exit(main(sys.argv[1:]))"
 LETTER = "--letter=\N{LATIN SMALL LETTER E WITH ACUTE}"
 OUTPUTS = ("fragment", "contents", "index")
 ALL_OUTPUTS = (*OUTPUTS, "facts", "archive", "id", "metadata", "listing", "file-name")
@@ -247,8 +247,8 @@ def test_what_is_no_request_ends_the_worker_in_words(garbage: bytes, reason: str
 
 NOISY = """
 import os, subprocess, sys
-from capsule_builder import action
-from capsule_builder.worker import serve
+from capsule_builder.actions import main as action
+from capsule_builder.actions.worker import serve
 
 def act(lines):
     print("printed", flush=True)
@@ -331,8 +331,8 @@ def running(place: Path, start: str = START) -> Iterator[Worker]:
 
 WATCHED = """
 import os, sys, warnings, locale, signal
-from capsule_builder import action
-from capsule_builder.worker import serve
+from capsule_builder.actions import main as action
+from capsule_builder.actions.worker import serve
 
 def state():
     return dict(os.environ), list(warnings.filters), sys.path[:], locale.setlocale(locale.LC_ALL)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import writing
-from capsule_builder.build import PythonOptions
+from capsule_builder.building import writing
+from capsule_builder.building.build import PythonOptions
 from capsule_builder.cache import whole
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.store import Store

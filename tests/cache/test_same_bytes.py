@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.build import Built
+from capsule_builder.building.build import Built
 from capsule_builder.cache import memory as memory_module
 from capsule_builder.errors import CapsuleError
 from capsule_builder.sources import states
@@ -251,7 +251,7 @@ def test_a_clock_that_goes_back_makes_nothing_reliable(bench: Bench, monkeypatch
 
 
 def test_other_options_are_other_builds(bench: Bench) -> None:
-    from capsule_builder.build import Source, build
+    from capsule_builder.building.build import Source, build
 
     found = {}
     for level in (1, 6, 9, 1, 6):
@@ -263,7 +263,7 @@ def test_other_options_are_other_builds(bench: Bench) -> None:
 
 
 def test_a_stamp_is_never_remembered(bench: Bench) -> None:
-    from capsule_builder.build import Source, build
+    from capsule_builder.building.build import Source, build
     from capsule_builder.metadata import BuildFacts
 
     out = bench.place / "stamped.tgz"
@@ -279,7 +279,7 @@ def test_a_stamp_is_never_remembered(bench: Bench) -> None:
 def test_the_digest_of_the_archive_is_right_when_it_is_recalled(bench: Bench) -> None:
     import hashlib
 
-    from capsule_builder.build import Source, build
+    from capsule_builder.building.build import Source, build
 
     out = bench.place / "hashed.tgz"
     for _ in range(3):
@@ -325,7 +325,7 @@ def test_a_file_that_changes_while_it_is_built_is_never_remembered_wrong(
 def test_zips_are_the_same_too(bench: Bench) -> None:
     import zipfile
 
-    from capsule_builder.build import Source, build
+    from capsule_builder.building.build import Source, build
 
     file = bench.place / "app.zip"
     for text in (b"one", b"two"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from capsule_builder.build import Built, PythonOptions, Source, build
+from capsule_builder.building.build import Built, PythonOptions, Source, build
 
 MANIFEST = b'name: alan\nversion: 2.1.0\nentrypoint: app/start.py\nexecutables: ["/tools/*.sh"]\n'
 PAST = 1_500_000_000

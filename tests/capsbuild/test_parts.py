@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_builder import parts, writing
 from capsule_builder.archive.sizes import BLOCK_SIZE, PACK_SIZE
-from capsule_builder.build import Built, Source, build
+from capsule_builder.building import parts, writing
+from capsule_builder.building.build import Built, Source, build
 from capsule_builder.errors import CapsuleError
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.patterns import Patterns

@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_builder.build import Source, build
+from capsule_builder.building.build import Source, build
 from capsule_builder.paths import path_problem
 from tests.capsbuild.command import MANIFEST, capsbuild, write
 

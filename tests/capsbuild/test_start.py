@@ -21,7 +21,7 @@ print(*sys.modules, sep="\\n", file=sys.stderr)
 sys.exit(status)
 """
 HEAVY = frozenset(["email", "installer", "nacl", "packaging", "cryptography", "cyclonedx", "jsonschema", "tqdm"])
-OF_BUILDS = frozenset(["capsule_builder.build", "capsule_builder.cache.memory", "capsule_builder.manifest"])
+OF_BUILDS = frozenset(["capsule_builder.building.build", "capsule_builder.cache.memory", "capsule_builder.manifest"])
 OF_ENVIRONMENTS = frozenset(
     ["capsule_builder.python.gather", "capsule_builder.python.ingredients", "capsule_builder.requirements"]
 )
@@ -73,7 +73,7 @@ def test_wheels_are_read_only_where_there_are_some(app: Path, out: Path) -> None
 
 def test_verify_imports_nothing_of_builds_and_environments(small: Path) -> None:
     heavy = HEAVY - {"nacl"}  # for signatures
-    assert not imported("verify", small) & (heavy | OF_ENVIRONMENTS | {"capsule_builder.build"})
+    assert not imported("verify", small) & (heavy | OF_ENVIRONMENTS | {"capsule_builder.building.build"})
 
 
 def test_anchors_imports_nothing_of_builds_and_environments(app: Path) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capsule_builder import minisign
-from capsule_builder.minisign import Claim, SecretKey
+from capsule_builder.trust import minisign
+from capsule_builder.trust.minisign import Claim, SecretKey
 from tests.capsbuild.command import ROOT, Ran
 from tests.reader.forge import Forge, One, small
 

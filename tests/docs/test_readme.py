@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from capsule_builder.build import PythonOptions, Source, build
+from capsule_builder.building.build import PythonOptions, Source, build
 from capsule_builder.python.gather import Wish
 from tests.examples.metacog_venv import metacog_venv
 

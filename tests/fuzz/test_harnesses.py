@@ -10,7 +10,6 @@ from collections.abc import Callable
 import installer.utils
 import pytest
 
-from capsule_builder import minisign
 from capsule_builder.archive import entry_reader, gzip_reader, index_reader, listing_reader, reader, zip_members
 from capsule_builder.archive import zip as zip_reader
 from capsule_builder.archive.link_reader import Walker
@@ -22,6 +21,7 @@ from capsule_builder.manifest import structure
 from capsule_builder.patterns import Patterns
 from capsule_builder.python import record, scripts, wheel
 from capsule_builder.requirements import references
+from capsule_builder.trust import minisign
 from tests.fuzz import parts
 from tests.fuzz.harnesses import HARNESSES
 

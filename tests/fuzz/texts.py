@@ -9,11 +9,11 @@ import io
 import yaml
 from packaging.requirements import Requirement
 
-from capsule_builder import minisign
 from capsule_builder.manifest import Manifest, check, load
-from capsule_builder.minisign import Claim, PublicKey, SecretKey, SecretKeyFile, Signature
 from capsule_builder.patterns import Patterns
 from capsule_builder.requirements import Requirements, read_requirements
+from capsule_builder.trust import minisign
+from capsule_builder.trust.minisign import Claim, PublicKey, SecretKey, SecretKeyFile, Signature
 from tests.fuzz.laws import check_path, judging, law
 from tests.manifest.golden import read_cases
 from tests.manifest.test_hostile_input import PIECES, assert_sound

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_builder import minisign
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import Claim, PublicKey, SecretKey, SecretKeyFile, Signature
+from capsule_builder.trust import minisign
+from capsule_builder.trust.minisign import Claim, PublicKey, SecretKey, SecretKeyFile, Signature
 
 PASSWORD = "correct horse é"
 QUICK = (1 << 15, 1 << 24)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.build import PythonOptions, Source, build
+from capsule_builder.building.build import PythonOptions, Source, build
 from capsule_builder.metadata import UNSTAMPED, BuildFacts
 from capsule_builder.python.gather import Wish
 from tests.capsbuild.command import write

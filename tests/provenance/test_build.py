@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.build import Source, build
-from capsule_builder.minisign import SecretKey, SecretKeyFile
-from capsule_builder.statements import PROVENANCE, sbom
+from capsule_builder.building.build import Source, build
+from capsule_builder.statements.kinds import PROVENANCE, sbom
+from capsule_builder.trust.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import ENVIRONMENT, capsbuild, write
 from tests.minisign.test_minisign import run_minisign
 

@@ -11,9 +11,9 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from capsule_builder.errors import CapsuleError
-from capsule_builder.packed import MAX_FILE, read_packed
 from capsule_builder.requirements import Target
-from capsule_builder.sbom import write_sbom
+from capsule_builder.statements.packed import MAX_FILE, read_packed
+from capsule_builder.statements.sbom import write_sbom
 from tests.capsbuild.command import capsbuild, write
 from tests.provenance.conftest import Build
 

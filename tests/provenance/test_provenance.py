@@ -15,8 +15,8 @@ from google.protobuf.json_format import ParseError
 
 from capsule_builder import __version__
 from capsule_builder.metadata import BuildFacts
-from capsule_builder.packed import read_packed
-from capsule_builder.provenance import encode, statement
+from capsule_builder.statements.packed import read_packed
+from capsule_builder.statements.provenance import encode, statement
 from tests.capsbuild.command import capsbuild, snapshot, write
 from tests.interpreter.test_interpreter import compile_c
 from tests.provenance.conftest import METADATA, Build

@@ -16,11 +16,11 @@ import pytest
 import capsule_builder
 from capsule_builder import capsule as capsule_module
 from capsule_builder import metadata as metadata_module
-from capsule_builder.build import PythonOptions, Source
+from capsule_builder.building.build import PythonOptions, Source
+from capsule_builder.building.reproduce import Field, Reproduction, reproduce
 from capsule_builder.metadata import BuildFacts
-from capsule_builder.minisign import SecretKey, SecretKeyFile
 from capsule_builder.python.gather import Wish
-from capsule_builder.reproduce import Field, Reproduction, reproduce
+from capsule_builder.trust.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import ENVIRONMENT, NO_VENV, capsbuild, snapshot, write
 from tests.minisign.test_minisign import run_minisign
 from tests.provenance.conftest import Build
@@ -271,7 +271,7 @@ def test_a_request_to_stop_leaves_nothing_behind(plain: Path, app: Path, key: Pa
     (tmp_path / "tmp").mkdir()
     before = sorted(tmp_path.rglob("*"))
     code = (
-        "import os, signal, sys, capsule_builder.reproduce as module\n"
+        "import os, signal, sys, capsule_builder.building.reproduce as module\n"
         "read, calls = module._read, []\n"
         "def struck(path):\n"
         "    calls.append(path)\n"

@@ -15,11 +15,11 @@ from typing import Any
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from capsule_builder.locked import lock_problems
 from capsule_builder.metadata import BuildFacts
-from capsule_builder.packed import read_packed
 from capsule_builder.requirements import Target, read_requirements
-from capsule_builder.sbom import write_sbom
+from capsule_builder.statements.locked import lock_problems
+from capsule_builder.statements.packed import read_packed
+from capsule_builder.statements.sbom import write_sbom
 from tests.capsbuild.command import ENVIRONMENT, ROOT, capsbuild
 from tests.provenance.conftest import METADATA, Build
 

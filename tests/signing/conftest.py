@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey, SecretKeyFile
+from capsule_builder.trust.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import MANIFEST, capsbuild, write
 
 PASSWORD = "hunter2 né'ver\tshown"

@@ -18,12 +18,12 @@ from pathlib import Path
 import nacl.bindings
 import pytest
 
-from capsule_builder import minisign
-from capsule_builder import verify as verify_module
 from capsule_builder.archive.reader import open_archive
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import PublicKey, SecretKey, SecretKeyFile, Signature
-from capsule_builder.verify import verify
+from capsule_builder.trust import minisign
+from capsule_builder.trust import verify as verify_module
+from capsule_builder.trust.minisign import PublicKey, SecretKey, SecretKeyFile, Signature
+from capsule_builder.trust.verify import verify
 from tests.capsbuild.command import capsbuild, snapshot
 from tests.minisign.test_minisign import run_minisign
 from tests.reader.forge import MANIFEST, Forge, One, small

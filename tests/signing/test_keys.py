@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import keys as keys_module
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import PublicKey, SecretKeyFile, Signature, key_id_text
+from capsule_builder.trust import keys as keys_module
+from capsule_builder.trust.minisign import PublicKey, SecretKeyFile, Signature, key_id_text
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot, write
 from tests.minisign.test_minisign import run_minisign
 from tests.signing.conftest import PASSWORD, QUICK, Keys
@@ -337,7 +337,7 @@ def test_no_error_holds_what_is_secret(capsule: Path, keys: Keys, monkeypatch: p
 def test_a_stop_in_the_middle_tells_nothing(capsule: Path, keys: Keys) -> None:
     """Even of a defect, whose traceback has no values in it."""
     program = (
-        "import sys\nfrom capsule_builder import minisign\ndel minisign.sign\n"
+        "import sys\nfrom capsule_builder.trust import minisign\ndel minisign.sign\n"
         "from capsule_builder.cli.capsbuild import main\nsys.exit(main(sys.argv[1:]))"
     )
     ran = subprocess.run(

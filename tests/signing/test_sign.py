@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import minisign, signing
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import Claim, PublicKey, Signature, key_id_text
 from capsule_builder.output import NewFile
+from capsule_builder.trust import minisign, signing
+from capsule_builder.trust.minisign import Claim, PublicKey, Signature, key_id_text
 from tests.capsbuild.command import ENVIRONMENT, NO_VENV, OLDER, Ran, Snapshot, capsbuild, snapshot, write
 from tests.minisign.test_minisign import made_by_minisign, run_minisign
 from tests.signing.conftest import PASSWORD, Keys
@@ -358,7 +358,7 @@ def way(name: str, app: Path, capsule: Path, keys: Keys) -> list[str | Path]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("where", ["capsule_builder.keys.open_secret_key", "capsule_builder.minisign.sign"])
+@pytest.mark.parametrize("where", ["capsule_builder.trust.keys.open_secret_key", "capsule_builder.trust.minisign.sign"])
 def test_a_signal_before_the_end_leaves_nothing(app: Path, capsule: Path, keys: Keys, name: str, where: str) -> None:
     before = snapshot(capsule.parent)
     status, err = struck(where, 1, KILL, *way(name, app, capsule, keys))

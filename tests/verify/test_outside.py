@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import unpack
 from capsule_builder.errors import CapsuleError
-from capsule_builder.verify import verify
+from capsule_builder.trust import unpack
+from capsule_builder.trust.verify import verify
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild
 from tests.reader.forge import Forge
 

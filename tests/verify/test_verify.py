@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import minisign
-from capsule_builder.minisign import SecretKey, SecretKeyFile
+from capsule_builder.trust import minisign
+from capsule_builder.trust.minisign import SecretKey, SecretKeyFile
 from tests.capsbuild.command import COMMAND, ENVIRONMENT, Ran, capsbuild, snapshot
 from tests.format import vectors
 from tests.format.test_vectors import layers
@@ -186,9 +186,9 @@ def test_the_guide_has_every_option_and_code() -> None:
     rows = re.findall(r"^\| (`--.*?) \|", guide, re.M)
     assert offered == {option for row in rows for option in re.findall(r"`(--[a-z-]+)", row)}
     package = DOCS.parent / "capsule_builder"
-    ours = [package / name for name in ("verify.py", "unpack.py", "file_name.py", "cli/verify.py")]
+    ours = [package / name for name in ("trust/verify.py", "trust/unpack.py", "trust/file_name.py", "cli/verify.py")]
     raised = "".join(path.read_text() for path in [*package.glob("archive/*.py"), *ours])
-    text = raised + "".join((package / name).read_text() for name in ("minisign.py", "paths.py"))
+    text = raised + "".join((package / name).read_text() for name in ("trust/minisign.py", "paths.py"))
     _, _, told = guide.partition("| code |")
     codes = {
         code

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder import writing
-from capsule_builder.build import PythonOptions, Source, build
+from capsule_builder.building import writing
+from capsule_builder.building.build import PythonOptions, Source, build
 from capsule_builder.errors import CapsuleError
 from capsule_builder.python import wheelhouse
 from capsule_builder.python.gather import Wish

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from tests.deploy.hosts import Host
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy import confine, install, unpacking
 from capsule_deploy.layout import Layout
 from capsule_deploy.unpacking import LISTING, Source

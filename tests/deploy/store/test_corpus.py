@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import Claim, SecretKey
+from capsule_builder.trust.minisign import Claim, SecretKey
 from tests.deploy.hosts import ENVIRONMENT, Host, capsule, check_invariants, check_tidy, id_of, sign, snapshot
 from tests.reader.corpus import CORPUS
 

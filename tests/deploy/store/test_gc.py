@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from tests.deploy.hosts import Host, capsule, check_invariants, check_tidy, snapshot
 from tests.reader.forge import One
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy.layout import SHORT
 from tests.capsbuild.command import Ran
 from tests.deploy.hosts import COMMAND, Host, capsule, check_invariants, check_tidy, snapshot

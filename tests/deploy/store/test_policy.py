@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy.layout import Layout
 from capsule_deploy.policy import Policy, PolicyError, Reserve, parse_policy, read_policy
 from capsule_deploy.trust import TrustError, read_keys

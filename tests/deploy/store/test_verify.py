@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy.layout import Layout
 from capsule_deploy.releases import find
 from capsule_deploy.verify import DamagedError, require_sound

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from capsule_builder.archive.damage import named
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import CapsuleError, refusal
-from capsule_builder.file_name import check_file_name
 from capsule_builder.paths import shown
 from capsule_builder.signals import undisturbed
+from capsule_builder.trust.file_name import check_file_name
 
 if TYPE_CHECKING:
-    from capsule_builder.minisign import PublicKey, Signature
-    from capsule_builder.unpack import Staging
+    from capsule_builder.trust.minisign import PublicKey, Signature
+    from capsule_builder.trust.unpack import Staging
 
 MAX_LEGACY = 16 << 20
 """The largest archive checked against a signature of the legacy form, which needs all of it in memory."""
@@ -89,7 +89,7 @@ def verify(
         check_file_name(path, reader)
         staging: Staging | None = None
         if extract_to is not None:
-            from capsule_builder.unpack import Staging
+            from capsule_builder.trust.unpack import Staging
 
             with undisturbed():
                 staging = stack.enter_context(Staging(extract_to))
@@ -139,7 +139,7 @@ class _Watch:
 
     def verify(self, key: PublicKey) -> str:
         """Refuses the signature unless it is that of all that was seen; gives the id of the key."""
-        from capsule_builder import minisign
+        from capsule_builder.trust import minisign
 
         assert self._signature  # noqa: S101
         with _as_signature_error(self._name):
@@ -174,7 +174,7 @@ def read_signature(
             return None, None
         problems = refusal("signature-missing", f"No signature: {shown(place)}", "Have it signed.").problems
         raise UnsignedError(problems) from None
-    from capsule_builder import minisign
+    from capsule_builder.trust import minisign
 
     with _as_signature_error(shown(path)):
         signature = minisign.Signature.parse(data, "Its signature")
@@ -183,7 +183,7 @@ def read_signature(
 
 def _author(signature: Signature, keys: Sequence[PublicKey]) -> PublicKey:
     """The key that made it. Several may have its id, which whoever makes a key can choose."""
-    from capsule_builder import minisign
+    from capsule_builder.trust import minisign
 
     refused = None
     for key in keys:
@@ -221,7 +221,7 @@ def read_small(path: str, what: str) -> bytes:
 def _check_claim(signature: Signature | None, reader: CapsuleReader, name: str) -> None:
     if not signature:
         return
-    from capsule_builder.minisign import Claim
+    from capsule_builder.trust.minisign import Claim
 
     with _as_signature_error(name):
         claim = Claim.parse(signature.trusted_comment)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capsule_builder.agreement import entrypoints, missing_entrypoints
+from capsule_builder.building.found import Found
+from capsule_builder.building.request import PythonOptions, Source
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.found import Found
 from capsule_builder.layer import LayerInput
 from capsule_builder.manifest import Manifest, load
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.python.layout import INTERPRETER, VENV
-from capsule_builder.request import PythonOptions, Source
 from capsule_builder.sources.tree import Tree
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from capsule_builder import capsule, open_files
+from capsule_builder.building.inputs import Inputs
+from capsule_builder.building.writing import Work, write_layers
 from capsule_builder.cache.memory import Memory
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.inputs import Inputs
 from capsule_builder.layer import LayerFiles, Progress
 from capsule_builder.metadata import BuildFacts
-from capsule_builder.writing import Work, write_layers
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A capsule that needs only to be written; see :class:`~capsule_builder.build.Built`.
+    """A capsule that needs only to be written; see :class:`~capsule_builder.building.build.Built`.
 
     ``document`` has the bytes of its metadata once that is done.
     """

@@ -11,20 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from capsule_builder.archive.effort import DEFAULT_LEVEL
+from capsule_builder.building.found import find
+from capsule_builder.building.request import PythonOptions, Source
 from capsule_builder.cache.memory import Memory, Recalled
 from capsule_builder.cache.place import Unusable
 from capsule_builder.cache.store import Lost, Store
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.found import find
 from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
 from capsule_builder.output import NewFile, check_output, commit_together
-from capsule_builder.request import PythonOptions, Source
 from capsule_builder.signals import undisturbed
 
 if TYPE_CHECKING:
+    from capsule_builder.building.make import Made
     from capsule_builder.layer import Progress
-    from capsule_builder.make import Made
-    from capsule_builder.statements import Statement
+    from capsule_builder.statements.kinds import Statement
 
 __all__ = ["Built", "PythonOptions", "Source", "build"]
 
@@ -162,8 +162,8 @@ def _build(
             check_places(recalled.name)
             made: Made | Recalled = recalled
         else:
-            from capsule_builder.inputs import read_inputs
-            from capsule_builder.make import make
+            from capsule_builder.building.inputs import read_inputs
+            from capsule_builder.building.make import make
 
             inputs = read_inputs(found, options, stack, jobs=jobs)
             check_places(inputs.manifest.name)
@@ -206,7 +206,7 @@ def _write_statements(
     statements: Sequence[Statement], archive: BinaryIO, path: str, beside: Mapping[str, NewFile]
 ) -> None:
     """Says what was packed: the archive is read for it as a stranger's is."""
-    from capsule_builder.packed import read_packed_stream
+    from capsule_builder.statements.packed import read_packed_stream
 
     archive.seek(0)
     packed = read_packed_stream(archive, path)

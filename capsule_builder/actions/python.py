@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
+from capsule_builder.actions.params import Arguments
 from capsule_builder.archive.zip import ZipReader
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.params import Arguments
 from capsule_builder.paths import raw, shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.python.layout import Layout

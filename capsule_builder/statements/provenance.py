@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from capsule_builder.metadata import archive_name
-from capsule_builder.packed import Packed, PackedDistribution
 from capsule_builder.paths import CONTENTS_NAME
+from capsule_builder.statements.packed import Packed, PackedDistribution
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"

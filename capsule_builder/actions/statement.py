@@ -1,24 +1,24 @@
-"""What the Bazel actions about finished capsules run: ``provenance`` and ``sbom`` (:mod:`capsule_builder.params`)."""
+"""What the Bazel actions about finished capsules run: ``provenance`` and ``sbom``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from capsule_builder import action
+from capsule_builder.actions.main import run, unfit
+from capsule_builder.actions.params import Arguments
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.locked import lock_problems
-from capsule_builder.packed import Packed, read_packed
-from capsule_builder.params import Arguments
 from capsule_builder.paths import raw
 from capsule_builder.requirements import Distribution, Requirements, Target, read_requirements
-from capsule_builder.statements import PROVENANCE, Statement, sbom
+from capsule_builder.statements.kinds import PROVENANCE, Statement, sbom
+from capsule_builder.statements.locked import lock_problems
+from capsule_builder.statements.packed import Packed, read_packed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one action; ``argv`` (default: the process's) is its arguments or ``@FILE``. Gives the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    return action.run(argv, {"provenance": _provenance, "sbom": _sbom}, "Cannot write the statement")
+    return run(argv, {"provenance": _provenance, "sbom": _sbom}, "Cannot write the statement")
 
 
 def _provenance(arguments: Arguments) -> None:
@@ -50,7 +50,7 @@ def _lock_problems(arguments: Arguments, capsule: Packed) -> list[Problem]:
     found: list[Problem] = []
     for what, file, *place in arguments.places:
         if what == "unfit":
-            raise CapsuleError([action.unfit(file)])
+            raise CapsuleError([unfit(file)])
         found += lock_problems(capsule, _lock(file, *place), _platform(arguments), wheels)
     return found
 

@@ -21,12 +21,12 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 
 from capsule_builder import __version__
-from capsule_builder.packed import Licenses, Packed, PackedDistribution
 from capsule_builder.paths import CONTENTS_NAME
-from capsule_builder.provenance import encode, purl
 from capsule_builder.python.layout import INTERPRETER
 from capsule_builder.requirements import Line, Requirements, Target
 from capsule_builder.requirements.walk import Walk
+from capsule_builder.statements.packed import Licenses, Packed, PackedDistribution
+from capsule_builder.statements.provenance import encode, purl
 
 _SERIAL = uuid.UUID("0b6b5a1e-6a5b-5b0e-9d4f-3f2f8f1f7c11")
 """The namespace of serial numbers; the name in it is the capsule's ID."""

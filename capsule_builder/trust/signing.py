@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from capsule_builder import minisign
 from capsule_builder.archive.effort import default_jobs
 from capsule_builder.archive.reader import CapsuleReader, open_archive
 from capsule_builder.errors import refusal
-from capsule_builder.file_name import check_file_name
 from capsule_builder.metadata import archive_name
-from capsule_builder.minisign import Claim, SecretKey, Signature
 from capsule_builder.output import NewFile, check_output, commit_together
 from capsule_builder.paths import shown
 from capsule_builder.signals import undisturbed
+from capsule_builder.trust import minisign
+from capsule_builder.trust.file_name import check_file_name
+from capsule_builder.trust.minisign import Claim, SecretKey, Signature
 
 
 @dataclass(frozen=True, slots=True)

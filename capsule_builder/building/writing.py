@@ -91,7 +91,7 @@ def _write(work: Work, through: Memory | None, level: int, jobs: int, progress: 
     layer, files = work.layer, work.files
     if not through or work.key or layer.is_wheel:
         if isinstance(layer.entries, Entries) and _divisible(layer.entries, jobs):
-            from capsule_builder.parts import write_in_parts
+            from capsule_builder.building.parts import write_in_parts
 
             write_in_parts(layer.entries, files, level=level, jobs=jobs, progress=progress, verified=layer.verified)
         else:

@@ -18,14 +18,14 @@ from typing import Any
 
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.reader import CapsuleReader, open_archive
-from capsule_builder.build import PythonOptions, Source, build
+from capsule_builder.building.build import PythonOptions, Source, build
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.excerpts import Excerpt, of_archives, of_files
-from capsule_builder.file_name import check_file_name
+from capsule_builder.inspection.excerpts import Excerpt, of_archives, of_files
 from capsule_builder.layer import Progress
 from capsule_builder.metadata import BuildFacts
 from capsule_builder.paths import shown
+from capsule_builder.trust.file_name import check_file_name
 
 _FILES = ("file", "executable")
 
@@ -111,7 +111,7 @@ def reproduce(
     """Builds the capsule ``path`` again, in a temporary directory, and compares.
 
     The level of compression is the capsule's unless one is given; time and host of a stamped one are taken over.
-    All the rest is as :func:`capsule_builder.build.build` has it.
+    All the rest is as :func:`capsule_builder.building.build.build` has it.
 
     Raises:
         RebuildError: the build is refused.

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from capsule_builder.errors import Problem
-from capsule_builder.packed import Packed
 from capsule_builder.paths import shown
 from capsule_builder.requirements import Line, Requirements, Target
 from capsule_builder.requirements.walk import Walk
+from capsule_builder.statements.packed import Packed
 
 _NO_PYTHON = "3.11"  # what markers are judged by when there is no environment to say
 

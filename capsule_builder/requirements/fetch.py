@@ -225,7 +225,7 @@ def _reason(pin: Pin, seen: Iterable[str], target: Target) -> Problem:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; gives the exit status. Refusals go to the standard error."""
-    parser = argparse.ArgumentParser(prog="capsule_builder.fetch")
+    parser = argparse.ArgumentParser(prog="capsule_builder.requirements.fetch")
     parser.add_argument("verb", choices=["plan", "check", "explain"])
     for argument in ("lock", "name", "python", "platform", "file"):
         parser.add_argument(argument)

@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Callable, Mapping
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
-from capsule_builder.minisign import PublicKey, SecretKey, SecretKeyFile
 from capsule_builder.output import NewFile, check_output, commit_together
 from capsule_builder.paths import shown
 from capsule_builder.signals import undisturbed
+from capsule_builder.trust.minisign import PublicKey, SecretKey, SecretKeyFile
 
 PASSWORD_FILE = "CAPSULE_SIGN_PASSWORD_FILE"  # noqa: S105
 """The environment variable that names the file with the password in its first line."""

@@ -17,10 +17,10 @@ from packaging.metadata import parse_email
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry, open_archive
 from capsule_builder.contents import LISTING_HEADER, Listed
 from capsule_builder.errors import CapsuleError, Problem
-from capsule_builder.file_name import check_file_name
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.python.layout import INTERPRETER, VENV
 from capsule_builder.requirements.distributions import Distribution
+from capsule_builder.trust.file_name import check_file_name
 
 MAX_FILE = 16 << 20
 """The longest METADATA or WHEEL that is read, in bytes."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from capsule_builder.errors import refusal
-from capsule_builder.packed import Packed
-from capsule_builder.provenance import encode, statement
 from capsule_builder.requirements import Target
+from capsule_builder.statements.packed import Packed
+from capsule_builder.statements.provenance import encode, statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def sbom(platform: str, remedy: str = "Run: pip install 'capsule-builder[sbom]'"
         raise refusal("sbom-library", "SBOMs need cyclonedx-python-lib", remedy)
 
     def make(capsule: Packed) -> bytes:
-        from capsule_builder.sbom import write_sbom
+        from capsule_builder.statements.sbom import write_sbom
 
         return write_sbom(capsule, Target(capsule.python, platform) if capsule.python else None)
 

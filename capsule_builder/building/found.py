@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from capsule_builder.building.request import PythonOptions, Source
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import MANIFEST_NAME, shown
-from capsule_builder.request import PythonOptions, Source
 from capsule_builder.sources import directory
 from capsule_builder.sources.files import read_manifest
 from capsule_builder.sources.states import Watch

@@ -1,8 +1,8 @@
-"""What the Bazel actions run, each with one parameter file (:mod:`capsule_builder.params`).
+"""What the Bazel actions run, each with one parameter file (:mod:`capsule_builder.actions.params`).
 
-``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.python_action`; those about
-finished capsules are another program, :mod:`capsule_builder.statement_action`. Imports as little as it can: where there
-is no persistent worker (:mod:`capsule_builder.worker`), it starts once a layer.
+``layer`` and ``assemble`` are here, those of Python environments in :mod:`capsule_builder.actions.python`; those about
+finished capsules are another program, :mod:`capsule_builder.actions.statement`. Imports as little as it can: where
+there is no persistent worker (:mod:`capsule_builder.actions.worker`), it starts once a layer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capsule_builder import open_files
+from capsule_builder.actions.params import Arguments, parse
 from capsule_builder.archive.effort import default_jobs
 from capsule_builder.entries import Entry
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.layer import LayerFiles, write_layer
 from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
-from capsule_builder.params import Arguments, parse
 from capsule_builder.paths import shown
 from capsule_builder.patterns import Patterns
 from capsule_builder.sources.filelist import FileList
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     if "--persistent_worker" in argv:
-        from capsule_builder.worker import serve
+        from capsule_builder.actions.worker import serve
 
         return serve(_act)
     return _act(argv)
@@ -106,18 +106,18 @@ def _jobs() -> int:
 
 
 def _python(arguments: Arguments) -> None:
-    from capsule_builder import python_action
+    from capsule_builder.actions import python
 
     problems = [unfit(fields[0]) for what, *fields in arguments.places if what == "unfit"]
     if problems := problems + _pattern_problems(arguments):
         raise CapsuleError(problems)
     write = functools.partial(_write_layer, arguments)
     if arguments.verb == "wheel":
-        python_action.wheel(arguments, write)
+        python.wheel(arguments, write)
     elif arguments.verb == "python-base":
-        python_action.base(arguments, write, _say)
+        python.base(arguments, write, _say)
     else:
-        python_action.interpreter(arguments, write, _say)
+        python.interpreter(arguments, write, _say)
 
 
 def _listed(arguments: Arguments) -> FileList:
@@ -218,7 +218,7 @@ def _facts(arguments: Arguments) -> BuildFacts:
     files = [arguments.one(name) for name in ("--stable-status", "--volatile-status")]
     if not any(files):
         return UNSTAMPED
-    from capsule_builder.stamp import from_status
+    from capsule_builder.actions.stamp import from_status
 
     text = ""
     for file in filter(None, files):

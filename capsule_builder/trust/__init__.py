@@ -1,0 +1,1 @@
+"""Signatures and keys, and what is verified before a capsule is used."""
