@@ -9,9 +9,9 @@ from collections.abc import Container, Iterator
 from typing import BinaryIO
 
 from capsule_builder.archive.gzip_reader import Source, read_member
-from capsule_builder.archive.index_reader import IndexEntry, IndexLayer, IndexMember, header_size
+from capsule_builder.archive.index_reader import IndexEntry, IndexLayer, IndexMember
 from capsule_builder.archive.reader import CapsuleReader, ReadEntry
-from capsule_builder.archive.tar import BLOCK
+from capsule_builder.archive.tar import BLOCK, header_size
 from capsule_builder.archive.tar_reader import Tar
 
 _Place = tuple[int, int, IndexMember]
@@ -70,7 +70,8 @@ def _of_layer(
     tar, position, end = Tar(()), 0, 0
     for number, begin, line in chosen:
         listed = reader.listing[line.number]
-        beyond = begin + header_size(listed, line.size) + line.size + -line.size % BLOCK
+        header = header_size(listed.path, listed.kind, line.size, listed.detail)
+        beyond = begin + header + line.size + -line.size % BLOCK
         if position > begin or beyond > end:  # not in the members that are being read
             last = number
             while places[last][1] + places[last][2].plain_size < beyond:

@@ -16,7 +16,7 @@ from capsule_builder.archive.gzip_member import HEADER, TRAILER_SIZE
 from capsule_builder.archive.limits import MAX_ENTRIES, MAX_MEMBERS
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.archive.members import COPY_SIZE
-from capsule_builder.archive.tar import BLOCK, header
+from capsule_builder.archive.tar import BLOCK, PLAIN_NAME, header_size
 from capsule_builder.contents import Listed
 from capsule_builder.metadata import LayerFacts
 from capsule_builder.paths import forbidden, shown
@@ -31,7 +31,6 @@ _MOST = re.compile(
 )
 _MAX_LINE = 4200
 _SLASH = ord("/")
-_PLAIN_NAME = 99  # bytes: with a directory's slash a name of up to 100 stands in one block
 _PLAIN_SIZE = 10  # digits: a header has room for more
 _LEAST = len(HEADER) + 2 + TRAILER_SIZE  # bytes of a member; of one that inflates to nothing:
 _LEAST_EMPTY = len(HEADER) + COPY_SIZE + TRAILER_SIZE
@@ -295,7 +294,7 @@ class Index:
                 and not part.unlisted
                 and name > part.last
                 and part.begin + int(offset) == part.next < part.end
-                and len(name) < _PLAIN_NAME
+                and len(name) < PLAIN_NAME
                 and len(size) < _PLAIN_SIZE
                 and name.isascii()
                 and self._entries < MAX_ENTRIES
@@ -394,7 +393,7 @@ class Index:
             number = part.layer._add_unlisted(name)
         part.layer._add_entry(offset, size, number)
         part.last = name
-        part.next += header_size(entry, size) + size + -size % BLOCK
+        part.next += header_size(entry.path, entry.kind, size, entry.detail) + size + -size % BLOCK
         part.files += is_file
         part.total += size
 
@@ -413,13 +412,6 @@ class Index:
             raise damaged("index-digest", f"Its layer {shown(facts.name)} has another digest than its entries")
         part.layer.facts = facts._replace(files=part.files, total_size=part.total)
         self.layers.append(part.layer)
-
-
-def header_size(entry: Listed, size: int) -> int:
-    """The length of an entry's tar header, with its pax header if it has one."""
-    if entry.kind != "symlink" and len(entry.path) < _PLAIN_NAME and entry.path.isascii() and size < 1 << 32:
-        return BLOCK
-    return len(header(entry.path, entry.kind, size, entry.detail if entry.kind == "symlink" else ""))
 
 
 def _blocks(data: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from typing import Literal
+
+from capsule_builder.contents import Kind
 
 BLOCK = 512
 
 MTIME = 946684800
 """2000-01-01T00:00:00Z, in seconds: the time of every entry."""
 
+PLAIN_NAME = 99
+"""Bytes: an ASCII name that is shorter stands in one block, even with a directory's slash."""
+
 _MAX_NAME, _MAX_PREFIX, _MAX_LINK = 100, 155, 100
 _MAX_SIZE = 8**11 - 1
-_TYPE: dict[str, bytes] = {"file": b"0", "executable": b"0", "symlink": b"2", "dir": b"5"}
+_PLAIN_SIZE = 1 << 32  # bytes: well below what the field holds
+_TYPE: dict[Kind, bytes] = {"file": b"0", "executable": b"0", "symlink": b"2", "dir": b"5"}
 _MODE = {"file": 0o644, "executable": 0o755, "symlink": 0o777, "dir": 0o755}
 _PAX_NAME = b"././@PaxHeader"
 
@@ -23,7 +28,7 @@ _FEW = 256  # bytes whose sum is below 65,521, whatever they are
 _FIXED_SUM = sum(_TIME + _MAGIC) + 8 * 0x20  # the checksum itself counts as spaces
 
 
-def header(path: str, kind: Literal["file", "executable", "symlink", "dir"], size: int = 0, target: str = "") -> bytes:
+def header(path: str, kind: Kind, size: int = 0, target: str = "") -> bytes:
     """The header blocks of one entry: ustar, preceded by a pax header where ustar cannot hold a name or the size.
 
     ``size`` is the file's length in bytes (0 for anything else). The result is a whole number of blocks.
@@ -45,6 +50,15 @@ def header(path: str, kind: Literal["file", "executable", "symlink", "dir"], siz
     if records:
         pax = _block(b"", _PAX_NAME, b"x", 0o644, len(records), b"") + records + padding(len(records))
     return pax + _block(*split, _TYPE[kind], _MODE[kind], size, link)
+
+
+def header_size(path: str, kind: Kind, size: int = 0, target: str = "") -> int:
+    """The length of :func:`header` in bytes, which is seldom made for it; ``target`` counts of symlinks alone."""
+    if kind == "symlink":
+        return len(header(path, kind, size, target))
+    if len(path) < PLAIN_NAME and path.isascii() and size < _PLAIN_SIZE:
+        return BLOCK
+    return len(header(path, kind, size))
 
 
 def padding(size: int) -> bytes:

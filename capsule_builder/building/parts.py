@@ -29,7 +29,6 @@ PART_SIZE = 2 << 20
 
 _LARGE = 16 << 20  # tar bytes from which on one entry is work for all threads, and too much to hand over
 _IN_FLIGHT = 48 << 20  # tar bytes of the parts that may be on their way
-_PLAIN_NAME = 99  # bytes: of what is shorter, the name stands in one block
 _WINDOW = 4  # parts a process that may be on their way
 
 
@@ -126,7 +125,8 @@ def parts(entries: Entries, sizes: dict[str, int]) -> Iterator[Part]:
     sizes[MANIFEST_NAME] = len(entries.manifest)
     for place, path in enumerate(entries.paths):
         size = sizes.get(path, 0)
-        length = _header_size(entries, path, size) + size + -size % tar.BLOCK
+        header = tar.header_size(path, entries.kind(path), size, entries.tree.links.get(path, ""))
+        length = header + size + -size % tar.BLOCK
         if block and block + length > BLOCK_SIZE:
             block = 0
         if not block and weight and (weight >= PART_SIZE or length > min(PART_SIZE, _LARGE)):
@@ -142,9 +142,3 @@ def parts(entries: Entries, sizes: dict[str, int]) -> Iterator[Part]:
             block = 0
     if weight:
         yield Part(start, len(entries.paths), weight)
-
-
-def _header_size(entries: Entries, path: str, size: int) -> int:
-    if path not in entries.tree.links and len(path) < _PLAIN_NAME and path.isascii() and size < 1 << 32:
-        return tar.BLOCK
-    return len(tar.header(path, entries.kind(path), size, entries.tree.links.get(path, "")))
