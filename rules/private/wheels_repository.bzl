@@ -27,7 +27,7 @@ WHEELS_ATTRS = {
 def _builder(repository_ctx, python, verb, arguments):
     """Runs `capsule_builder.requirements.fetch` for the lock, and gives what it prints."""
     lock = repository_ctx.attr.requirements_lock
-    source = repository_ctx.path(repository_ctx.attr._fetch).dirname.dirname
+    source = repository_ctx.path(repository_ctx.attr._fetch).dirname.dirname.dirname
     site = str(repository_ctx.path(repository_ctx.attr._interpreter).dirname) + "/site"
     result = repository_ctx.execute(
         [
@@ -96,7 +96,7 @@ def _capsule_wheels_impl(repository_ctx):
 def _private(attrs):
     attrs = dict(attrs)
     attrs.update({
-        "_fetch": attr.label(default = Label("//capsule_builder:fetch.py")),
+        "_fetch": attr.label(default = Label("//capsule_builder:requirements/fetch.py")),
         "_interpreter": attr.label(default = Label("@rules_capsule_python//:interpreter")),
     })
     return attrs

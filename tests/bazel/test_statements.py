@@ -73,7 +73,7 @@ def test_what_writes_them_is_no_input_of_other_actions(bazel: Bazel) -> None:
         text = bazel.run("aquery", f"mnemonic('^{mnemonic}$', //environments:capsule)").stdout
         return " ".join(re.findall(r"^  Inputs: (.*)$", text, re.M))
 
-    assert "statement_action.py" in inputs("CapsuleProvenance")
+    assert "capsule_builder/actions/statement.py" in inputs("CapsuleProvenance")
     assert "cyclonedx" in inputs("CapsuleSbom")
     assert "rules_capsule_sbom" not in inputs("CapsuleProvenance")
     for mnemonic in ("CapsuleLayer", "CapsuleAssemble"):
