@@ -5,6 +5,8 @@ A copy has all that was there when it was made, and so is only told what to do; 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import signal
@@ -17,6 +19,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from capsule_builder.errors import CapsuleError, refusal
+from capsule_builder.open_files import is_one_of_the_last
 from capsule_builder.signals import undisturbed
 
 Task = TypeVar("Task")
@@ -124,9 +127,16 @@ class Processes(Generic[Task, Result]):
 
     def _fork(self) -> _Copy:
         task_end, tasks = os.pipe()
-        results, result_end = os.pipe()
+        try:
+            results, result_end = os.pipe()
+        except OSError:
+            os.close(task_end)
+            os.close(tasks)
+            raise
         ours, theirs = (tasks, results), (task_end, result_end)
         try:
+            if is_one_of_the_last(result_end):  # whoever has the work done needs some, too
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of threads, which a copy lacks: it asks nothing of any
                 pid = os.fork()
@@ -175,7 +185,10 @@ class Processes(Generic[Task, Result]):
     def _wait(self) -> None:
         """Takes what the next of them has to say."""
         busy = {copy.results: copy for copy in self._copies if copy.doing}
-        for fd in select.select(list(busy), [], [])[0]:
+        poll = select.poll()  # select() takes no descriptor above 1,023, and every wheel has four
+        for fd in busy:
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll():
             copy = busy[fd]
             data = os.read(fd, _READ)
             if not data:
@@ -195,7 +208,7 @@ class Processes(Generic[Task, Result]):
         self._feed()
 
     def _lost(self, copy: _Copy) -> NoReturn:
-        _, status = os.waitpid(copy.pid, 0)
+        status = _ended(copy.pid)
         self._copies.remove(copy)
         for fd in (copy.tasks, copy.results):
             os.close(fd)
@@ -215,9 +228,10 @@ class Processes(Generic[Task, Result]):
             for copy in self._copies:
                 os.close(copy.tasks)
                 os.close(copy.results)
-                os.kill(copy.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(copy.pid, signal.SIGKILL)
             for copy in self._copies:
-                os.waitpid(copy.pid, 0)
+                _ended(copy.pid)
             self._copies = []
 
 
@@ -238,6 +252,14 @@ class Telling:
         """Tells what is left."""
         self._tell(self._untold)
         self._untold = 0
+
+
+def _ended(pid: int) -> int:
+    """Waits for a process to end; gives its status, 0 where this process was started to ignore how its children end."""
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        return 0
 
 
 def _send(fd: int, kind: int, value: object) -> None:

@@ -59,8 +59,8 @@ Kind = Literal["file", "directory", "symlink"]
 class ZipReader:
     """A ZIP that was found to be sound, open for reading until :meth:`close`.
 
-    ``members`` come in the order of the central directory. ``label`` is what messages call the ZIP. Contents are
-    checked when they are read.
+    ``members`` come in the order of the central directory. ``label`` is what messages call the ZIP, ``status`` what the
+    file was when it was opened. Contents are checked when they are read.
 
     Raises:
         CapsuleError: all that is wrong with the ZIP (the first thousand problems).
@@ -70,6 +70,7 @@ class ZipReader:
         self.path = path
         self.label = label if label is not None else path
         self._volume = Volume(path, self.label)
+        self.status = self._volume.status
         try:
             self.members = _Examination(self._volume, Findings(self.label)).run()
         except BaseException:

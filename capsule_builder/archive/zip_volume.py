@@ -11,7 +11,7 @@ from capsule_builder.paths import shown
 
 
 class Volume:
-    """An open ZIP; ``label`` is what messages call it, ``size`` its length in bytes when it was opened.
+    """An open ZIP; ``label`` is what messages call it, ``status`` what it was when it was opened, ``size`` its length.
 
     ``kept`` is room for the inflated content of one member, and for whose it is.
     """
@@ -25,9 +25,9 @@ class Volume:
             raise refusal("zip-missing", f"ZIP not found: {shown(label)}", "Name an existing one.") from None
         except OSError as error:
             raise self._unreadable(error) from error
-        status = os.fstat(self._fd)
-        self.size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
+        self.status = os.fstat(self._fd)
+        self.size = self.status.st_size
+        if not stat.S_ISREG(self.status.st_mode):
             self.close()
             raise refusal("zip-missing", f"ZIP is not a regular file: {shown(label)}", "Name a file.")
 

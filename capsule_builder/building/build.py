@@ -14,7 +14,7 @@ from capsule_builder.archive.effort import DEFAULT_LEVEL
 from capsule_builder.building.found import find
 from capsule_builder.building.request import PythonOptions, Source
 from capsule_builder.cache.memory import Memory, Recalled
-from capsule_builder.cache.place import Unusable
+from capsule_builder.cache.place import PARTS, Unusable, unusable
 from capsule_builder.cache.store import Lost, Store
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.metadata import UNSTAMPED, BuildFacts, archive_name
@@ -102,6 +102,7 @@ def build(
     if cache is None:
         return job(None)
     try:
+        _check_outside(cache, source)
         with Store(cache) as store:
             built = _through_cache(job, store)
             trouble = store.trouble
@@ -112,6 +113,24 @@ def build(
     except Unusable as unusable:
         built, trouble = job(None), unusable
     return built._replace(warnings=(*built.warnings, trouble.problem)) if trouble else built
+
+
+def _check_outside(cache: str, source: Source) -> None:
+    """Refuses a cache that would become part of what is built, and so change it with every build.
+
+    Raises:
+        Unusable: it lies in the source, whose rules do not leave it out.
+    """
+    place = os.path.relpath(os.path.realpath(cache), os.path.realpath(source.path))
+    if source.is_zip or place == os.pardir or place.startswith(os.pardir + os.sep):
+        return
+    from capsule_builder.sources.directory import scan
+
+    with contextlib.suppress(CapsuleError):  # whoever looks at the source will say so
+        tree, _ = scan(source.path)
+        if not all(tree.ignored(os.path.normpath(os.path.join(place, name)) + end) for name, end in PARTS):
+            remedy = "Give --cache-dir another place, or exclude it in .capsuleignore."
+            raise unusable(cache, "it lies inside the source directory", remedy)
 
 
 def _through_cache(job: Callable[..., Built], store: Store) -> Built:

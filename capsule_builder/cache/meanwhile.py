@@ -14,22 +14,27 @@ T = TypeVar("T")
 def meanwhile(work: Callable[[], T]) -> Callable[[], T]:
     """Begins the work; gives what waits for it to end, and gives its result or raises what it raised.
 
-    Where the system has no more threads it is done when it is waited for.
+    Where the system has no more threads it is done when it is waited for. A wait that is cut short by a request to stop
+    may be taken up again: ``Thread.join`` would believe then that the thread has ended (before Python 3.13).
     """
     done: list[T] = []
     failed: list[BaseException] = []
+    ended = threading.Lock()
+    ended.acquire()
 
     def run() -> None:
         try:
             done.append(work())
         except BaseException as error:  # whoever waits is to have it
             failed.append(error)
+        ended.release()
 
     def wait() -> T:
-        if thread.ident is None:
-            run()
-        else:
-            thread.join()
+        if not done and not failed:
+            if thread.ident is None:
+                run()
+            else:
+                ended.acquire()
         if failed:
             raise failed[0]
         return done[0]

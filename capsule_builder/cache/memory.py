@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from capsule_builder import __version__
@@ -17,7 +18,7 @@ from capsule_builder.cache.store import RECORD_BEGIN, Store
 from capsule_builder.errors import Problem
 from capsule_builder.fragments import copy_fragment
 from capsule_builder.sources.directory import DirectoryTree, KnownFile
-from capsule_builder.sources.files import sha256_of
+from capsule_builder.sources.files import Digested, changed, digested, is_same
 from capsule_builder.sources.states import Watch, is_reliable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from capsule_builder.building.make import Made
     from capsule_builder.building.request import PythonOptions, Source
     from capsule_builder.metadata import BuildFacts
+    from capsule_builder.sources.tree import Tree
 
 
 class Recalled(NamedTuple):
@@ -89,7 +91,7 @@ class Memory:
         place = (os.path.abspath(source.path), os.path.realpath(source.path), status.st_dev, status.st_ino)
         about = repr((place if self.watch else place[:2], source, manifest_path, python, level)).encode()
         self._name = hashlib.sha256(_installed() + about).hexdigest()
-        self._zip = "" if self.watch else self._zip_digest(source.path, status)
+        self._zip = None if self.watch else self._zip_digest(source.path, status)
         self._states = b""
         self._loaded = (lambda: None) if fresh else meanwhile(lambda: store.load(self._name))
         self._saved: Callable[[], None] = lambda: None
@@ -134,11 +136,12 @@ class Memory:
         if not tree or found.manifest is None or found.problems:
             return None
         about = [hashlib.sha256(found.manifest).hexdigest(), tree.manifest_there, tree.has_venv]
-        lines = [self._zip]
         if isinstance(tree, DirectoryTree):
             lines = [*tree.states, *(f"{path}\0l {target}" for path, target in tree.links.items())]
             lines += [f"{path}\0d" for path in tree.empty]
             lines.sort()
+        else:
+            lines = [self._digest_of(tree)]
         first = json.dumps([*about, [str(remark) for remark in found.remarks]])
         self._states = "\n".join([first, *lines]).encode("utf-8", "surrogateescape")
         record = self._record
@@ -230,16 +233,25 @@ class Memory:
             self.store.save(self._name, record.pieces())
         return record
 
-    def _zip_digest(self, path: str, status: os.stat_result) -> str:
+    def _zip_digest(self, path: str, status: os.stat_result) -> Digested:
         """The SHA-256 of a ZIP, which is remembered for as long as the file is as it was."""
-        line = Watch(os.path.dirname(os.path.realpath(path))).line(path, status)
+        watch = Watch(os.path.dirname(os.path.realpath(path)))
+        line = watch.line(path, status)
         name = hashlib.sha256(b"zip\0" + os.fsencode(os.path.realpath(path))).hexdigest()
         kept = (self.store.load(name) or b"")[RECORD_BEGIN:].decode("utf-8", "surrogateescape").rpartition("\n")
         if kept[0] == line and is_reliable(line):
-            return kept[2]
-        sha256 = sha256_of(path, path)
-        self.store.save(name, [f"{line}\n{sha256}".encode("utf-8", "surrogateescape")])
-        return sha256
+            return Digested(kept[2], status)
+        found = digested(path, path)
+        self.store.save(name, [f"{watch.line(path, found.status)}\n{found.sha256}".encode("utf-8", "surrogateescape")])
+        return found
+
+    def _digest_of(self, tree: Tree) -> str:
+        """The SHA-256 of the ZIP that is open, if it is the file that was hashed."""
+        from capsule_builder.sources.ziptree import ZipTree
+
+        if not self._zip or not isinstance(tree, ZipTree) or not is_same(tree.reader.status, self._zip.status):
+            raise changed(tree.root)
+        return self._zip.sha256
 
 
 TAIL_SIZE = 28
@@ -302,7 +314,16 @@ def _modules() -> Iterator[tuple[str, os.stat_result]]:
                     todo.append(item.path)
 
 
+def _compressor() -> Iterator[tuple[str, os.stat_result]]:
+    """The files of the package that deflates, whose release decides bytes; it is not imported, which takes long."""
+    spec = PathFinder.find_spec("deflate")
+    for place in (spec and spec.submodule_search_locations) or []:
+        with os.scandir(place) as listing:
+            yield from sorted((item.path, item.stat()) for item in listing if item.is_file())
+
+
 def _installed() -> bytes:
     """What tells this builder from any other: its release, and its modules as they lie on the disk."""
-    lines = [f"{path}\0{status.st_size} {status.st_mtime_ns}\n" for path, status in _modules()]
+    files = [*_modules(), *_compressor()]
+    lines = [f"{path}\0{status.st_size} {status.st_mtime_ns}\n" for path, status in files]
     return hashlib.sha256("".join([__version__, "\n", *lines]).encode("utf-8", "surrogateescape")).digest()

@@ -14,7 +14,11 @@ from capsule_builder.paths import shown
 ROOM = "v1"
 """The directory in the cache's own that holds everything: another form of the cache gets another name."""
 
+PARTS = ((ROOM, "/"), ("CACHEDIR.TAG", ""))
+"""What lies in the cache's directory; what is a directory comes with a ``/``."""
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_REMEDY = "The build is slower without it, and the same. Name another with --cache-dir, or leave it with --no-cache."
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of rules_capsule: it may be deleted at any time.\n"
 
 
@@ -80,9 +84,8 @@ def locked(lock: int, kind: int, patience: float) -> bool:
             time.sleep(0.05)
 
 
-def unusable(directory: str, reason: str) -> Unusable:
+def unusable(directory: str, reason: str, remedy: str = _REMEDY) -> Unusable:
     """The warning that the cache in ``directory`` is not used."""
-    remedy = "The build is slower without it, and the same. Name another with --cache-dir, or leave it with --no-cache."
     return Unusable(Problem("cache-unusable", f"Cache is not used: {shown(directory)}: {reason}", remedy))
 
 

@@ -79,12 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    if argv and argv[0] in _COMMANDS:
-        module = importlib.import_module(f"capsule_builder.cli.{_MODULES.get(argv[0], argv[0])}")
-        command: Callable[[Sequence[str]], int] = module.main
-        return command(argv[1:])
     try:
         report.prepare()
+        if argv and argv[0] in _COMMANDS:
+            module = importlib.import_module(f"capsule_builder.cli.{_MODULES.get(argv[0], argv[0])}")
+            command: Callable[[Sequence[str]], int] = module.main
+            return command(argv[1:])
         return _run(_arguments(argv))
     except report.Stopped as stopped:
         report.leave(stopped)

@@ -26,7 +26,10 @@ class Stopped(Exception):
 
 
 def prepare() -> None:
-    """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind."""
+    """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind.
+
+    And that the system tells how other processes of ours have ended, which whoever started this one may have forgone.
+    """
     # A stream that the caller closed: the next file that is opened must not become it. Standard output is then one
     # that refuses what is written, so that a result which nobody gets is noticed.
     for name, mode in (("stdout", "r"), ("stderr", "w")):
@@ -40,10 +43,12 @@ def prepare() -> None:
         finish()  # what is being cleared away is cleared away
         raise Stopped(128 + number)
 
-    for number in _STOPPING:
-        with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
+    with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
+        for number in _STOPPING:
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells' background jobs have it
                 signal.signal(number, stop)
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def finish() -> None:
@@ -111,6 +116,11 @@ def _say(kind: str, problem: Problem) -> None:
         print(problem if hasattr(problem, "line") else f"{kind}: {problem}", file=sys.stderr, flush=True)
 
 
+def no_memory(doing: str) -> Problem:
+    """What to say when the system has no more memory for us; ``doing`` says what failed."""
+    return Problem("memory", f"{doing}: there is not enough memory", "Give it more; --jobs 1 takes the least.")
+
+
 @contextlib.contextmanager
 def refusals(doing: str) -> Iterator[list[Problem]]:
     """Turns what stops a command into problems: the list is empty when nothing did.
@@ -122,6 +132,8 @@ def refusals(doing: str) -> Iterator[list[Problem]]:
         yield problems
     except CapsuleError as refused:
         problems += refused.problems
+    except MemoryError:
+        problems.append(no_memory(doing))
     except OSError as failed:
         reason = failed.strerror or str(failed)
         where = f" ({shown(os.fsdecode(failed.filename))})" if failed.filename else ""

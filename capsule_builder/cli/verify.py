@@ -83,6 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
             problems, status = refused.problems, _WRONG_SIGNATURE
         except CapsuleError as refused:
             problems, status = refused.problems, _STATUS.get(refused.problems[0].code, _DAMAGED)
+        except MemoryError:
+            problems, status = [report.no_memory("Cannot verify the capsule")], _SYSTEM
         except OSError as failed:
             problems, status = [_system(failed)], _SYSTEM
     report.finish()

@@ -19,7 +19,7 @@ from capsule_builder.python.environment import Environment, Part
 from capsule_builder.python.layout import Layout
 from capsule_builder.python.wheel import Wheel, read_wheel
 from capsule_builder.requirements import Distribution, Requirements, Target, select
-from capsule_builder.sources.files import sha256_of, unreadable
+from capsule_builder.sources.files import Digested, changed, digested, is_same, unreadable
 
 _MAX_SHOWN = 5
 _WORTH_A_PROCESS = 16 << 20  # bytes
@@ -77,16 +77,20 @@ def from_wheels(
 
 
 class _House:
-    """The wheels of a folder; each is opened, read and hashed once, when it is first asked for."""
+    """The wheels of a folder; each is opened, read and hashed once, when it is first asked for.
+
+    It is opened once more to be hashed: what is there then must be what is read.
+    """
 
     def __init__(self, directory: str, layout: Layout, stack: contextlib.ExitStack) -> None:
         self.layout = layout
         self._directory = directory
         self._stack = stack
         self._wheels: dict[str, Wheel] = {}
+        self._opened: dict[str, os.stat_result] = {}
         self._distributions: dict[str, Distribution] = {}
-        self._hashes: dict[str, str] = {}
-        self._hashing: Processes[str, str] | None = None
+        self._hashes: dict[str, Digested] = {}
+        self._hashing: Processes[str, Digested] | None = None
         self._ahead: deque[str] = deque()
 
     def names(self) -> list[str]:
@@ -113,8 +117,8 @@ class _House:
                     self._hashing.submit(name)
                 self._ahead.extend(likely)
 
-    def _hash(self, name: str) -> str:
-        return sha256_of(os.path.join(self._directory, name), name)
+    def _hash(self, name: str) -> Digested:
+        return digested(os.path.join(self._directory, name), name)
 
     def sha256(self, name: str) -> str:
         while name not in self._hashes and self._hashing and self._ahead:
@@ -126,13 +130,21 @@ class _House:
                     raise
         if name not in self._hashes:
             self._hashes[name] = self._hash(name)
-        return self._hashes[name]
+        self._compare(name)
+        return self._hashes[name].sha256
 
     def wheel(self, name: str) -> Wheel:
         if name not in self._wheels:
             reader = self._stack.enter_context(ZipReader(os.path.join(self._directory, name), label=name))
+            self._opened[name] = reader.status
+            self._compare(name)
             self._wheels[name] = read_wheel(reader, name, self.layout)
         return self._wheels[name]
+
+    def _compare(self, name: str) -> None:
+        """Refuses a wheel that is not the file that was hashed."""
+        if name in self._opened and name in self._hashes and not is_same(self._opened[name], self._hashes[name].status):
+            raise changed(name)
 
     def distribution(self, name: str) -> Distribution:
         if name not in self._distributions:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import raw, shown
@@ -130,8 +131,15 @@ def open_regular(
     return OpenFile(fd, path, status)
 
 
-def sha256_of(file: str, label: str) -> str:
-    """The SHA-256 of a file on disk, in hex; ``label`` is what messages call it.
+class Digested(NamedTuple):
+    """The SHA-256 of a file, in hex, and what the file was then."""
+
+    sha256: str
+    status: os.stat_result
+
+
+def digested(file: str, label: str) -> Digested:
+    """What a file on disk holds; ``label`` is what messages call it.
 
     Raises:
         CapsuleError: it cannot be read, or is no regular file.
@@ -143,7 +151,12 @@ def sha256_of(file: str, label: str) -> str:
             digest.update(chunk)
     finally:
         os.close(source.fd)
-    return digest.hexdigest()
+    return Digested(digest.hexdigest(), source.status)
+
+
+def sha256_of(file: str, label: str) -> str:
+    """The SHA-256 of a file on disk, in hex; see :func:`digested`."""
+    return digested(file, label).sha256
 
 
 def read_manifest(path: str) -> bytes:
@@ -210,6 +223,11 @@ def special_file(path: str, mode: int, remedy: str = _REMOVE) -> Problem:
     """The refusal of what is not the kind of file that it has to be."""
     what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
     return Problem("file-special", f"Not a regular file, but {what}: {shown(path)}", remedy)
+
+
+def is_same(now: os.stat_result, then: os.stat_result) -> bool:
+    """Whether both are of one file, to which nobody has written between them."""
+    return os.path.samestat(now, then) and not _differs(now, then)
 
 
 def _differs(now: os.stat_result, then: os.stat_result) -> bool:
