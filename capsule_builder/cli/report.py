@@ -26,10 +26,7 @@ class Stopped(Exception):
 
 
 def prepare() -> None:
-    """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind.
-
-    And that the system tells how other processes of ours have ended, which whoever started this one may have forgone.
-    """
+    """Makes sure that a message can be written in any locale, and that a request to stop leaves nothing behind."""
     # A stream that the caller closed: the next file that is opened must not become it. Standard output is then one
     # that refuses what is written, so that a result which nobody gets is noticed.
     for name, mode in (("stdout", "r"), ("stderr", "w")):
@@ -43,12 +40,10 @@ def prepare() -> None:
         finish()  # what is being cleared away is cleared away
         raise Stopped(128 + number)
 
-    with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
-        for number in _STOPPING:
+    for number in _STOPPING:
+        with contextlib.suppress(ValueError):  # not the main thread: the caller minds its own signals
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells' background jobs have it
                 signal.signal(number, stop)
-        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def finish() -> None:

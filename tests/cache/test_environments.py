@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ from capsule_builder.building.build import PythonOptions
 from capsule_builder.cache import whole
 from capsule_builder.cache.fragment import CachedFragment
 from capsule_builder.cache.store import Store
+from capsule_builder.errors import CapsuleError
 from capsule_builder.layer import LayerFiles
+from capsule_builder.python import wheelhouse
 from capsule_builder.python.gather import Wish
 from capsule_builder.sources import states
 from tests.cache.trees import made
@@ -119,3 +122,31 @@ def test_a_venv_beside_the_source(app: Path, house: Path, tmp_path: Path) -> Non
     python = PythonOptions(Wish(venv=str(unpacked / "venv"), verify=False))
     for _ in range(3):
         _same(app, cache, python)
+
+
+def test_a_wheel_that_is_replaced_while_it_is_built_does_no_harm(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is opened, and hashed: that must be the same file, or the cache would take one for the other for good."""
+    cache, python = tmp_path / "cache", PythonOptions(Wish(wheels=str(tmp_path / "house"), verify=False))
+    (tmp_path / "house").mkdir()
+
+    def put(content: bytes) -> None:
+        (tmp_path / "new").mkdir(exist_ok=True)
+        new = wheel(tmp_path / "new", "one", "1.0", {"one.py": content})
+        new.rename(tmp_path / "house" / new.name)
+
+    read_wheel = wheelhouse.read_wheel
+
+    def replaced(*arguments: Any) -> Any:
+        put(b"ONE = 2\n")
+        return read_wheel(*arguments)
+
+    put(b"ONE = 1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(wheelhouse, "read_wheel", replaced)
+        with pytest.raises(CapsuleError, match="changed while it was read"):
+            made(app, tmp_path / "out.tgz", cache, python)
+    second = _same(app, cache, python)
+    put(b"ONE = 1\n")
+    assert _same(app, cache, python) != second

@@ -9,15 +9,21 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from capsule_builder.building.build import Source, build
+from capsule_builder.cache import memory
 from capsule_builder.cache import store as store_module
+from capsule_builder.cache.meanwhile import meanwhile
 from capsule_builder.cache.place import Unusable, open_room
 from capsule_builder.cache.prune import held, prune
+from capsule_builder.errors import CapsuleError
 from capsule_builder.sources import states
 from tests.cache.trees import MANIFEST, made, plant
 from tests.capsbuild.command import COMMAND, ENVIRONMENT
@@ -361,3 +367,95 @@ def test_a_build_that_hangs_holds_nobody_up(
     time.sleep(0.4)
     process.send_signal(signal.SIGSTOP)
     _right(root, tmp_path / "cache")
+
+
+def test_what_is_no_file_in_the_cache_holds_nobody_up(root: Path, tmp_path: Path, command: list[str]) -> None:
+    cache = tmp_path / "cache"
+    _right(root, cache)
+    for path in _files(cache):
+        path.unlink()
+        os.mkfifo(path)
+    assert _run(command, tmp_path / "out.tgz").wait(20) == 0
+    _right(root, cache)
+
+
+def test_a_wait_that_a_signal_cuts_short_can_be_taken_up_again() -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(_number: int, _frame: object) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    go = threading.Event()
+    wait = meanwhile(lambda: go.wait(20))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Stop):
+            wait()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    go.set()
+    assert wait()
+    assert wait()
+
+
+@pytest.mark.parametrize("place", [".cache", "data/deep/cache", "."])
+def test_a_cache_inside_the_source_is_no_part_of_the_capsule(root: Path, tmp_path: Path, place: str) -> None:
+    """It would change the capsule with every build; where the rules leave it out it is used."""
+    expected = made(root, tmp_path / "out.tgz", None)[1]
+    for _ in range(2):
+        built, found = made(root, tmp_path / "out.tgz", root / place)
+        assert found == expected
+        assert "inside the source directory" in built.warnings[-1].message
+    with (root / ".capsuleignore").open("a") as rules:
+        rules.write("cache/\n.cache/\n/v1/\nCACHEDIR.TAG\n")
+    for _ in range(2):
+        built, found = made(root, tmp_path / "out.tgz", root / place)
+        assert found == expected
+    assert not [warning for warning in built.warnings if warning.code == "cache-unusable"]
+    assert held(str(root / place)).records == 1
+
+
+def test_another_compressor_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another release of it may write other bytes."""
+    names = [memory._installed()]
+    (tmp_path / "deflate").mkdir()
+    (tmp_path / "deflate/__init__.py").write_text("__version__ = '1'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    names.append(memory._installed())
+    (tmp_path / "deflate/_deflate.so").write_bytes(b"other")
+    names.append(memory._installed())
+    assert len(set(names)) == 3
+    assert memory._installed() == names[-1]
+
+
+def test_a_zip_that_is_replaced_while_it_is_built_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is hashed, and then opened: that must be the same file, or the cache would take one for the other for good."""
+    cache, out, app = str(tmp_path / "cache"), str(tmp_path / "out.tgz"), tmp_path / "app.zip"
+
+    def put(text: bytes) -> None:
+        with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+            archive.writestr("capsule.yml", MANIFEST.decode())
+            archive.writestr("app/start.py", text)
+        (tmp_path / "new.zip").rename(app)
+
+    def made_of_zip(cache: str | None = cache) -> str:
+        return build(Source(str(app), is_zip=True), output=out, cache=cache).id
+
+    digested = memory.digested
+
+    def replaced(file: str, label: str) -> object:
+        found = digested(file, label)
+        put(b"print(2)")
+        return found
+
+    put(b"print(1)")
+    first = made_of_zip(None)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "digested", replaced)
+        with pytest.raises(CapsuleError, match="changed while it was read"):
+            made_of_zip()
+    assert made_of_zip() == made_of_zip(None) != first
+    put(b"print(1)")
+    assert made_of_zip() == first

@@ -204,3 +204,14 @@ def test_no_bar_is_shown_when_the_work_is_short(app: Path, out: Path) -> None:
 
 def test_no_bar_is_shown_in_a_pipe(long: Path, out: Path) -> None:
     assert capsbuild("--from-dir", long, "--jobs", "1", "--output", out / "app.tar.gz").err == NO_VENV
+
+
+def test_a_signal_while_a_command_is_imported_is_quiet() -> None:
+    code = """
+import os, signal
+from capsule_builder.cli import capsbuild
+capsbuild.importlib.import_module = lambda name: os.kill(os.getpid(), signal.SIGTERM)
+raise SystemExit(capsbuild.main(["verify", "file"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (143, "ERROR: Stopped; nothing was written.\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,23 @@ def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(app: Path, out: P
     ran = capsbuild("--from-dir", app, "--output", out / "app.tar.gz", wrapper=["prlimit", "--fsize=1000000"])
     error = f"ERROR: Cannot write the capsule: File too large ({out}/app.tar.gz){NOTHING}\n"
     assert (ran.status, ran.err, snapshot(out)) == (1, error, before)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments", "status"),
+    [("building.build", "build", ["--from-dir", "."], 1), ("cli.verify", "verify", ["verify", "file"], 3)],
+)
+def test_too_little_memory_is_said_in_words(module: str, function: str, arguments: list[str], status: int) -> None:
+    code = f"""
+import sys
+import capsule_builder.{module} as module
+from capsule_builder.cli.capsbuild import main
+def fail(*_, **__):
+    raise MemoryError
+module.{function} = fail
+raise SystemExit(main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", code, *arguments]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert ran.returncode == status
+    assert ran.stderr.endswith(" the capsule: there is not enough memory\n  Give it more; --jobs 1 takes the least.\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -90,10 +92,17 @@ def test_what_is_told_is_heard_before_the_result() -> None:
             assert heard.count(result) == 3
 
 
-@pytest.mark.parametrize("how", ["none", "unable"])
+@pytest.mark.parametrize("how", ["none", "unable", "no pipes"])
 def test_without_copies_the_work_is_done_here(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def unable() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    made = iter([os.pipe])
+
+    def pipe() -> tuple[int, int]:
+        for first in made:
+            return first()
+        raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "fork", unable)
     heard: list[str] = []
@@ -103,10 +112,55 @@ def test_without_copies_the_work_is_done_here(how: str, monkeypatch: pytest.Monk
         return os.getpid()
 
     descriptors = len(os.listdir("/proc/self/fd"))
+    if how == "no pipes":
+        monkeypatch.setattr(os, "pipe", pipe)
     with Processes(0 if how == "none" else 2, work, heard.append) as processes:
         assert set(processes.results(range(3), 2)) == {os.getpid()}
     assert heard == ["0", "1", "2"]
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    """How many files may be open; it is as it was afterwards."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield limits
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_any_number_of_files_may_be_open(limits: tuple[int, int]) -> None:
+    """As they are when there are hundreds of wheels."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(1200, limits[0]), limits[1]))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1050):
+            stack.enter_context(open(os.devnull))
+        with Processes(2, lambda number: number) as processes:
+            assert list(processes.results(range(9), 4)) == list(range(9))
+
+
+def test_copies_leave_descriptors_to_whoever_has_the_work_done(limits: tuple[int, int]) -> None:
+    with open(os.devnull) as file:
+        next_one = file.fileno()
+    for room in (50, 51, 53):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + room, limits[1]))
+        with Processes(64, _pid) as processes, contextlib.ExitStack() as stack:
+            processes.submit(0)
+            for _ in range(16):
+                stack.enter_context(open(os.devnull))
+            assert processes.result() != os.getpid()
+
+
+def test_a_program_that_is_told_nothing_of_its_children_can_have_copies() -> None:
+    """Whoever ignores SIGCHLD, as some supervisors do, hands that on to what they start."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Processes(2, _pid) as processes:
+            assert os.getpid() not in set(processes.results(range(8), 8))
+        with pytest.raises(CapsuleError) as refused, Processes(2, lambda _: os._exit(3)) as broken:
+            list(broken.results(range(5), 3))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert refused.value.problems[0].code == "process-ended"
 
 
 def test_a_copy_that_somebody_kills_is_a_clear_error() -> None:
