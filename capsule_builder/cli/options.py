@@ -41,7 +41,7 @@ def add_build_options(parser: argparse.ArgumentParser, *, level: int | None = DE
         type=some,
         help="its manifest, included as capsule.yml (default: capsule.yml of the application)",
     )
-    add_jobs(parser, "threads that compress (default: one a core); the bytes are the same for any number")
+    add_jobs(parser, "threads or processes that share the work (default: one a core); the bytes stay the same")
     parser.add_argument(
         "--compression-level",
         metavar="N",
