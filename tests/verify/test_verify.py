@@ -188,7 +188,7 @@ def test_the_guide_has_every_option_and_code() -> None:
     package = DOCS.parent / "capsule_builder"
     ours = [package / name for name in ("trust/verify.py", "trust/unpack.py", "trust/file_name.py", "cli/verify.py")]
     raised = "".join(path.read_text() for path in [*package.glob("archive/*.py"), *ours])
-    text = raised + "".join((package / name).read_text() for name in ("trust/minisign.py", "paths.py"))
+    text = raised + "".join((package / name).read_text() for name in ("trust/minisign.py", "paths.py", "cli/report.py"))
     _, _, told = guide.partition("| code |")
     codes = {
         code
