@@ -72,6 +72,11 @@ class Launch:
     executable: bool = True
     """Whether the entrypoint is executable by its content, or else by the manifest's word."""
 
+    @property
+    def is_python(self) -> bool:
+        """Whether it runs by a Python environment."""
+        return self.entrypoint.endswith(".py") or self.entrypoint.startswith("venv/")
+
 
 class Launcher:
     """Finds out what a process runs; what became of its parts is told in ``findings``."""

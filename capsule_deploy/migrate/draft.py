@@ -29,6 +29,7 @@ class Draft:
     pip_requirements: str | None = None
     resources: dict[str, str | int] = field(default_factory=dict)
     sources: Sequence[str] = ()
+    needs_python: bool = False
 
 
 def manifest_text(draft: Draft) -> bytes:

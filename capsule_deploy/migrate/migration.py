@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +19,7 @@ from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
 from capsule_deploy.migrate.report import Move, Report
+from capsule_deploy.migrate.steps import outermost, steps
 from capsule_deploy.migrate.survey import Survey, Surveyor, health_urls
 from capsule_deploy.migrate.unwrap import unwrap
 
@@ -91,7 +91,7 @@ class _Run:
         launches = [replace(launch, name=name) for launch, name in zip(launches, names, strict=True)]
         venv = next((launch.venv for launch in launches if launch.venv), None)
         self._leave_out(survey, deployment, venv)
-        needs_python = any(_is_python(launch) for launch in launches)
+        needs_python = any(launch.is_python for launch in launches)
         draft = Draft(
             places.name,
             project.version(places, findings),
@@ -100,6 +100,7 @@ class _Run:
             project.requirements(places, survey.ignored, findings) if needs_python else None,
             resources(launches, findings),
             deployment.sources,
+            needs_python,
         )
         self._suggest(survey, deployment, launches)
         return self._result(draft, deployment, survey, venv)
@@ -218,10 +219,10 @@ class _Run:
             [finding for finding in findings if not _of_ignored(finding, survey)],
             [
                 Move(old, f"{places.state}/{inner}".rstrip("/"), f"{STATE}/{inner}".rstrip("/"))
-                for old, inner in _outermost(places.moved).items()
+                for old, inner in outermost(places.moved).items()
             ],
             list(places.foreign),
-            self._steps(draft, venv),
+            steps(draft, deployment, venv, places, self._output),
             manifest.decode(),
         )
         document = report.document(self._redactor)
@@ -232,36 +233,6 @@ class _Run:
             f"{REPORT_NAME}.json": json.dumps(document, indent=2).encode() + b"\n",
         }
         return Migration(files, document)
-
-    def _steps(self, draft: Draft, venv: str | None) -> list[str]:
-        places, output = self._places, self._output
-        copy = f"{draft.name}-source"
-        steps = ["Read this report, above all what was not carried over, and mend the application where it says so."]
-        command = f"capsbuild --from-dir {copy}"
-        if venv is not None:
-            here = places.here(venv)
-            inner = places.relative(venv)
-            if inner != "venv":
-                command += f" --venv {shlex.quote(os.path.abspath(here))}"
-            if draft.pip_requirements:
-                file = shlex.quote(places.in_tree(draft.pip_requirements))
-                steps.append(f"Check the environment: `capsbuild requirements --venv {shlex.quote(here)} {file}`.")
-        elif any(_is_python(launch) for launch in draft.launches):
-            command += " --wheels WHEELS"
-        names = " ".join(shlex.quote(os.path.join(output, name)) for name in (MANIFEST_NAME, IGNORE_NAME))
-        made = f"`cp -a {shlex.quote(places.directory)} {copy}` and `cp {names} {copy}/`"
-        steps.append(f"Copy the application, and put both files into the copy: {made}.")
-        steps.append(f"Check and build: `caps_validate {copy}/{MANIFEST_NAME}` and `{command}`.")
-        if places.moved:
-            move = f"move its state to {places.state} as the table above says"
-            needed = sorted({os.path.dirname(new) for new in places.moved.values()} - {"", *places.moved.values()})
-            if needed:
-                move += f", make {' and '.join(f'{places.state}/{inner}' for inner in needed)}"
-            steps.append(f"Stop the old service, {move}, and give it to the account tori-{draft.name}.")
-        steps.append(
-            "Install and activate: `capsdeploy install FILE`, `capsdeploy activate ID`; disable the old service."
-        )
-        return steps
 
 
 _STOPPERS = frozenset(
@@ -286,23 +257,8 @@ def _of_ignored(finding: Finding, survey: Survey) -> bool:
     return finding.code in ("absolute-path", "secret-in-file") and f"/{finding.subject}" in survey.ignored
 
 
-def _outermost(moved: dict[str, str]) -> dict[str, str]:
-    """Without what goes along with a directory that is moved."""
-    return {
-        old: new
-        for old, new in sorted(moved.items())
-        if not any(
-            old.startswith(f"{above}/") and new == (moved[above] + old[len(above) :]).lstrip("/") for above in moved
-        )
-    }
-
-
 def _first_name(kind: Kind, paths: Sequence[str], places: Places) -> str:
     return systemd._stem(os.path.basename(paths[0])) if kind == "systemd" else os.path.basename(places.directory)
-
-
-def _is_python(launch: Launch) -> bool:
-    return launch.entrypoint.endswith(".py") or launch.entrypoint.startswith("venv/")
 
 
 def _placed(finding: Finding) -> str:

@@ -110,3 +110,7 @@ class Deployment:
     name: str
     processes: list[Process] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    stop: list[str] = field(default_factory=list)
+    """The command that stops it on the old host; none where there is none."""
+    disable: list[str] = field(default_factory=list)
+    """The command after which it does not start at boot any more."""

@@ -176,8 +176,10 @@ def read_supervisor(paths: Sequence[str], places: Places, findings: Findings) ->
     if len(programs) == 1:
         deployment.name = programs[0].name.partition(":")[2].strip()
     common = reader.common()
+    deployment.stop = ["supervisorctl", "stop"]
     for section in programs:
         deployment.processes += reader.processes(section, common)
+        deployment.stop.append(reader.controlled(section))
     return deployment
 
 
@@ -318,6 +320,14 @@ class _Reader:
                 if program in programs:
                     return section.name.partition(":")[2].strip()
         return program
+
+    def controlled(self, section: Section) -> str:
+        """How ``supervisorctl`` calls all processes of a program."""
+        program = section.name.partition(":")[2].strip()
+        group = self._group(program)
+        if section.get("numprocs") in (None, "1"):
+            return program if group == program else f"{group}:{program}"
+        return f"{group}:*"
 
     def _number(self, section: Section, key: str, default: int) -> int:
         value = section.get(key)

@@ -255,8 +255,8 @@ class Surveyor:
         for suffix in ("", "-wal", "-shm", "-journal"):
             if not suffix or os.path.exists(self._places.in_tree(path + suffix)):
                 self.survey.ignored[f"/{path}{suffix}"] = "a database"
+                self._places.rewrite_path(f"{self._home()}/{path}{suffix}", written=True)
         new = f"{STATE}/{path}"
-        self._places.rewrite_path(f"{self._home()}/{path}", written=True)
         message = f"A database; in a capsule it belongs to the state directory, {new}."
         remedy = (
             "Move it there once, while the service is stopped. If it is only read, take its line out of .capsuleignore."

@@ -120,6 +120,9 @@ def read_units(paths: Sequence[str], places: Places, findings: Findings) -> Depl
         reader = _Reader(path, texts[path], places, findings)
         deployment.processes += reader.processes()
         deployment.sources += reader.files
+    names = [os.path.basename(path) for path in paths]
+    deployment.stop = ["systemctl", "stop", *(name.replace("@.", "@*.") for name in names)]
+    deployment.disable = ["systemctl", "disable", *names]
     return deployment
 
 

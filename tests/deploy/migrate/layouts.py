@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.capsbuild.command import write
 from tests.environment.corpus import PLAIN, PYTHON, WHEELS
@@ -22,6 +24,12 @@ class Layout:
     root: Path
     directory: Path
     units: tuple[str, ...] = ()
+
+
+class MakesVenv(Protocol):
+    """Makes an environment with packages at a place."""
+
+    def __call__(self, place: Path, *packages: str) -> None: ...
 
 
 def venv(place: Path, *packages: str) -> None:
@@ -46,7 +54,7 @@ def healthz():
     with sqlite3.connect(DATABASE) as database:
         database.execute("insert into hits values (1)")
         (count,) = database.execute("select count(*) from hits").fetchone()
-    return f"{os.environ['GREETING']}, {count}, {os.environ['BUILD_SHA'][:3]}"
+    return f"{os.environ['GREETING']}, {count}, {os.environ.get('BUILD_SHA', 'by hand')[:3]}"
 """
 
 _SHOP_UNIT = """\
@@ -90,7 +98,7 @@ WantedBy=multi-user.target
 """
 
 
-def shop(root: Path) -> Layout:
+def shop(root: Path, make_venv: MakesVenv = venv) -> Layout:
     """systemd: a unit with drop-ins and environment files, gunicorn in an environment called ``.venv``, SQLite."""
     directory = root / "srv/shop"
     write(
@@ -119,10 +127,12 @@ def shop(root: Path) -> Layout:
         },
     )
     (directory / "data").mkdir()
-    with sqlite3.connect(directory / "data/shop.db") as database:
-        database.execute("create table hits (n)")
+    with tempfile.NamedTemporaryFile() as file:  # SQLite would take the root of a host that runs for this one's
+        with sqlite3.connect(file.name) as database:
+            database.execute("create table hits (n)")
+        shutil.copyfile(file.name, directory / "data/shop.db")
     (directory / "current.log").symlink_to("/var/log/shop/access.log")
-    venv(directory / ".venv", "flask", "gunicorn")
+    make_venv(directory / ".venv", "flask", "gunicorn")
     return Layout(root, directory)
 
 
@@ -205,7 +215,7 @@ stopwaitsecs=30
 """
 
 
-def fleet(root: Path) -> Layout:
+def fleet(root: Path, make_venv: MakesVenv = venv) -> Layout:
     """supervisor: two programs, one of them twice, an included file, an environment at ``venv``."""
     directory = root / "srv/fleet"
     write(
@@ -222,7 +232,7 @@ def fleet(root: Path) -> Layout:
             "srv/fleet/spool/job-1": "waiting\n",
         },
     )
-    venv(directory / "venv", "flask", "gunicorn")
+    make_venv(directory / "venv", "flask", "gunicorn")
     return Layout(root, directory, ("/etc/supervisor/supervisord.conf",))
 
 
