@@ -19,9 +19,9 @@ from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
 from capsule_deploy.migrate.report import Move, Report
+from capsule_deploy.migrate.shell.unwrap import unwrap
 from capsule_deploy.migrate.steps import outermost, steps
 from capsule_deploy.migrate.survey import Survey, Surveyor, health_urls
-from capsule_deploy.migrate.unwrap import unwrap
 
 REPORT_NAME = "migration"
 

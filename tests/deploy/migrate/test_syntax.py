@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capsule_deploy.migrate.cron import parse_crontab
-from capsule_deploy.migrate.shell_syntax import NotUnderstoodError, Simple, parse
+from capsule_deploy.migrate.shell.syntax import Simple, parse
+from capsule_deploy.migrate.shell.tokens import NotUnderstoodError
 from capsule_deploy.migrate.supervisor import expand, parse_ini, parse_pairs
 from capsule_deploy.migrate.unit_syntax import (
     SEPARATOR,

@@ -1,0 +1,1 @@
+"""Scripts that start services: their syntax, and what they come to. Nothing is executed."""
