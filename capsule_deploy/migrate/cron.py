@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capsule_builder.errors import refusal
-from capsule_deploy.migrate.accounts import account
+from capsule_deploy.migrate.circumstances import account
 from capsule_deploy.migrate.model import Deployment, Findings, Origin, Process, Variable
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import logical_lines, read_text
+from capsule_deploy.migrate.reading import logical_lines
+from capsule_deploy.migrate.sources import read_sources
 
 _FIELD = r"(?:\*|[0-9]{1,2}|[A-Za-z]{3})(?:[-/,*0-9A-Za-z]*)"
 _TIMES = re.compile(
@@ -106,9 +107,7 @@ def read_crontabs(paths: Sequence[str], places: Places, findings: Findings) -> D
         CapsuleError: a file cannot be read, or starts nothing.
     """
     deployment = Deployment("cron", os.path.basename(places.directory))
-    texts = [read_text(path, places.shown(path)) for path in paths]
-    places.guess_home("\n".join(texts))
-    for path, text in zip(paths, texts, strict=True):
+    for path, text in read_sources(paths, places):
         name = places.shown(path)
         deployment.sources.append(name)
         there = places.there(os.path.abspath(path))
@@ -159,24 +158,3 @@ def _tell_variables(jobs: Sequence[Job], name: str, findings: Findings) -> None:
                     "CRON_TZ": "It is for jobs that run by the clock.",
                 }.get(key, "No shell and no login come between systemd and a capsule's process.")
                 findings.left("cron-variable", key, message, "", Origin(name, line, raw))
-
-
-def read_scripts(paths: Sequence[str], places: Places, findings: Findings) -> Deployment:
-    """What the scripts in the files ``paths`` start, which somebody calls by hand.
-
-    Raises:
-        CapsuleError: a file cannot be read.
-    """
-    deployment = Deployment("script", os.path.basename(places.directory))
-    texts = [read_text(path, places.shown(path)) for path in paths]
-    places.guess_home("\n".join(texts))
-    for path, text in zip(paths, texts, strict=True):
-        name = places.shown(path)
-        deployment.sources.append(name)
-        there = places.there(os.path.abspath(path))
-        origin = Origin(name, 1, text.partition("\n")[0])
-        process_name = deployment.name if len(paths) == 1 else os.path.basename(path).partition(".")[0]
-        argv = ("/bin/sh", there)
-        deployment.processes.append(Process(process_name, argv, origin, os.path.dirname(there)))
-    findings.changed("user", "account", "It ran as whoever called the script; now as an account of its own.")
-    return deployment

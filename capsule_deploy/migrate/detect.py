@@ -12,7 +12,7 @@ from capsule_builder.paths import shown
 from capsule_deploy.migrate.cron import looks_like_crontab
 from capsule_deploy.migrate.places import Places
 from capsule_deploy.migrate.reading import AbsentError, UnreadableError, listed, read_text
-from capsule_deploy.migrate.systemd import DIRECTORIES
+from capsule_deploy.migrate.systemd.unit import DIRECTORIES
 
 Kind = Literal["systemd", "supervisor", "cron", "script"]
 

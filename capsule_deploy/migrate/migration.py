@@ -10,27 +10,32 @@ from dataclasses import dataclass, replace
 from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.sources.ignore import IGNORE_NAME
-from capsule_deploy.migrate import cron, project, supervisor, systemd
+from capsule_deploy.migrate import project
 from capsule_deploy.migrate.command import Launch, Launcher
 from capsule_deploy.migrate.confidential import Redactor
+from capsule_deploy.migrate.cron import read_crontabs
 from capsule_deploy.migrate.detect import Kind, detected, named
 from capsule_deploy.migrate.draft import Draft, ignore_text, manifest_text, resources
 from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
 from capsule_deploy.migrate.report import Move, Report
+from capsule_deploy.migrate.scripts import read_scripts
 from capsule_deploy.migrate.shell.unwrap import unwrap
 from capsule_deploy.migrate.steps import outermost, steps
+from capsule_deploy.migrate.supervisor.programs import read_supervisor
 from capsule_deploy.migrate.survey import Survey, Surveyor, health_urls
+from capsule_deploy.migrate.systemd.reader import read_units
+from capsule_deploy.migrate.systemd.unit import stem_of
 
 REPORT_NAME = "migration"
 
 _MAX_SERVICES = 100
 _READERS = {
-    "systemd": systemd.read_units,
-    "supervisor": supervisor.read_supervisor,
-    "cron": cron.read_crontabs,
-    "script": cron.read_scripts,
+    "systemd": read_units,
+    "supervisor": read_supervisor,
+    "cron": read_crontabs,
+    "script": read_scripts,
 }
 
 
@@ -258,7 +263,7 @@ def _of_ignored(finding: Finding, survey: Survey) -> bool:
 
 
 def _first_name(kind: Kind, paths: Sequence[str], places: Places) -> str:
-    return systemd._stem(os.path.basename(paths[0])) if kind == "systemd" else os.path.basename(places.directory)
+    return stem_of(os.path.basename(paths[0])) if kind == "systemd" else os.path.basename(places.directory)
 
 
 def _placed(finding: Finding) -> str:

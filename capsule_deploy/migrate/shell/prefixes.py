@@ -6,7 +6,7 @@ import posixpath
 import re
 from dataclasses import replace
 
-from capsule_deploy.migrate.accounts import account
+from capsule_deploy.migrate.circumstances import account
 from capsule_deploy.migrate.model import Findings, Process, Variable
 
 _DEPTH = 12

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from capsule_deploy.migrate.directives import FATES, fate_of
+from capsule_deploy.migrate.systemd.directives import FATES, fate_of
 from tests.capsbuild.command import ENVIRONMENT
 from tests.deploy.migrate.command import COMMAND
 
@@ -20,7 +20,7 @@ def codes() -> set[str]:
     calls = (
         r'(?:left|changed|suggested|Problem|refusal|_left)\(\s*|_refused\(\s*process,\s*|code=|"(?:left|changed)",\s*'
     )
-    for file in (ROOT / "capsule_deploy").glob("migrate/*.py"):
+    for file in (ROOT / "capsule_deploy").glob("migrate/**/*.py"):
         text = file.read_text()
         found |= set(re.findall(rf'(?:{calls})"([a-z][a-z-]+)"', text))
         found |= set(re.findall(r'_leave\(\s*path, [^)]*?"([a-z]+-file)"', text))
@@ -58,7 +58,7 @@ def test_every_directive_of_this_systemd_has_a_fate() -> None:
             if kind not in ("NOTSUPPORTED", "OBSOLETE"):
                 known.add(name)
     assert len(known) > 250
-    own = set(re.findall(r"_tell_([a-z]+)\b", (ROOT / "capsule_deploy/migrate/systemd.py").read_text()))
-    text = (ROOT / "capsule_deploy/migrate/systemd.py").read_text()
+    text = "".join(file.read_text() for file in (ROOT / "capsule_deploy/migrate/systemd").glob("*.py"))
+    own = set(re.findall(r"_tell_([a-z]+)\b", text))
     missing = {name for name in known if fate_of(name) is None and name.lower() not in own and f'"{name}"' not in text}
     assert missing == set()

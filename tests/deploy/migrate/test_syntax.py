@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from capsule_deploy.migrate.cron import parse_crontab
 from capsule_deploy.migrate.shell.syntax import Simple, parse
 from capsule_deploy.migrate.shell.tokens import NotUnderstoodError
-from capsule_deploy.migrate.supervisor import expand, parse_ini, parse_pairs
-from capsule_deploy.migrate.unit_syntax import (
+from capsule_deploy.migrate.supervisor.ini import parse_ini
+from capsule_deploy.migrate.supervisor.values import expand, parse_pairs
+from capsule_deploy.migrate.systemd.environment_file import parse_environment_file
+from capsule_deploy.migrate.systemd.syntax import parse_unit
+from capsule_deploy.migrate.systemd.words import (
     SEPARATOR,
     QuotingError,
     expand_specifiers,
     expand_variables,
-    parse_environment_file,
-    parse_unit,
     split_words,
 )
 

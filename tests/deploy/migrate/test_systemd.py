@@ -10,7 +10,7 @@ from pathlib import Path
 
 from capsule_deploy.migrate.model import Findings
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.systemd import read_units
+from capsule_deploy.migrate.systemd.reader import read_units
 from tests.capsbuild.command import write
 from tests.environment.corpus import open_place
 from tests.environment.host import NOBODY

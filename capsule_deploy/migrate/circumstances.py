@@ -1,8 +1,9 @@
-"""What is said alike of every layout: whose account a process had, and how it was asked to stop."""
+"""What is said alike of every layout: a process's account, its directory, how it was asked to stop."""
 
 from __future__ import annotations
 
 from capsule_deploy.migrate.model import Findings, Origin
+from capsule_deploy.migrate.places import Places
 
 
 def account(findings: Findings, user: str | None, origin: Origin, *, subject: str) -> None:
@@ -24,3 +25,15 @@ def stop_signal(findings: Findings, signal: str, origin: Origin, *, subject: str
         return
     message = f"It was asked to stop by {signal}; a capsule's process is asked by SIGTERM."
     findings.left("stop-signal", subject, message, "Let the application stop cleanly on SIGTERM.", origin)
+
+
+def working_directory(findings: Findings, places: Places, cwd: str, origin: Origin, *, subject: str) -> None:
+    """Tells of the directory on the old host in which a process ran; those below the root are told where it matters."""
+    inner = places.relative(cwd)
+    if inner == "":
+        message = "A capsule's processes run in the root of the release, which is read-only."
+        findings.carried(subject, message, origin)
+    elif inner is None:
+        message = f"Processes run in the root of the release, not in {cwd}."
+        remedy = "Name files by the capsule's root, or by an environment variable."
+        findings.left("working-directory", subject, message, remedy, origin)

@@ -1,0 +1,1 @@
+"""systemd's units: how they are read, which processes they start, what becomes of each of their lines."""
