@@ -12,7 +12,7 @@ from capsule_builder.manifest import check
 from capsule_builder.manifest.plain_scalars import reading
 from capsule_builder.manifest.quantities import CPU_QUOTA, MEMORY, size_in_bytes
 from capsule_builder.paths import MANIFEST_NAME
-from capsule_deploy.migrate.command import Launch
+from capsule_deploy.migrate.launch.launch import Launch
 from capsule_deploy.migrate.model import Findings, Variable
 
 _MAX_TASKS = 4194304

@@ -11,11 +11,12 @@ from capsule_builder.errors import CapsuleError, Problem, refusal
 from capsule_builder.paths import MANIFEST_NAME, shown
 from capsule_builder.sources.ignore import IGNORE_NAME
 from capsule_deploy.migrate import project
-from capsule_deploy.migrate.command import Launch, Launcher
 from capsule_deploy.migrate.confidential import Redactor
 from capsule_deploy.migrate.cron import read_crontabs
 from capsule_deploy.migrate.detect import Kind, detected, named
 from capsule_deploy.migrate.draft import Draft, ignore_text, manifest_text, resources
+from capsule_deploy.migrate.launch.launch import Launch
+from capsule_deploy.migrate.launch.launcher import Launcher
 from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
