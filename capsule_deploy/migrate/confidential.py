@@ -7,49 +7,15 @@ import re
 HIDDEN = "(hidden)"
 """What stands in the report in place of a secret."""
 
-_WORDS = frozenset(
-    [
-        "SECRET",
-        "SECRETS",
-        "PASSWORD",
-        "PASSWD",
-        "PASSPHRASE",
-        "PASS",
-        "PWD",
-        "PW",
-        "TOKEN",
-        "APIKEY",
-        "APITOKEN",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "CREDS",
-        "DSN",
-        "SALT",
-        "PRIVATE",
-        "AUTH",
-        "PEPPER",
-        "BEARER",
-        "COOKIE",
-        "JWT",
-        "WEBHOOK",
-    ]
-)
-_BEFORE_KEY = frozenset(
-    [
-        "API",
-        "ACCESS",
-        "SECRET",
-        "PRIVATE",
-        "SIGNING",
-        "ENCRYPTION",
-        "SESSION",
-        "LICENSE",
-        "MASTER",
-        "AUTH",
-        "HMAC",
-        "SSH",
-    ]
-)
+_WORDS = frozenset([
+    "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "TOKEN", "APIKEY", "APITOKEN",
+    "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "SALT", "PRIVATE", "AUTH", "PEPPER", "BEARER", "COOKIE", "JWT",
+    "WEBHOOK",
+])  # fmt: skip
+_BEFORE_KEY = frozenset([
+    "API", "ACCESS", "SECRET", "PRIVATE", "SIGNING", "ENCRYPTION", "SESSION", "LICENSE", "MASTER", "AUTH", "HMAC",
+    "SSH",
+])  # fmt: skip
 _LEAST, _LEAST_INSIDE = 6, 10
 """Characters of a secret that is looked for as a word, and inside of words."""
 

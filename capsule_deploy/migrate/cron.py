@@ -19,27 +19,10 @@ _TIMES = re.compile(
     rf"\s*(@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly)|{_FIELD}(?:\s+{_FIELD}){{4}})\s+(\S.*)$"
 )
 _VARIABLE = re.compile(r"""\s*(["']?)([A-Za-z_][A-Za-z0-9_]*)\1\s*=(.*)$""")
-_NO_USER = frozenset(
-    [
-        "cd",
-        "sh",
-        "bash",
-        "dash",
-        "env",
-        "nohup",
-        "exec",
-        "python",
-        "python3",
-        "sleep",
-        "test",
-        "nice",
-        "ionice",
-        "flock",
-        "timeout",
-        "setsid",
-        "run-parts",
-    ]
-)
+_NO_USER = frozenset([
+    "cd", "sh", "bash", "dash", "env", "nohup", "exec", "python", "python3", "sleep", "test", "nice", "ionice",
+    "flock", "timeout", "setsid", "run-parts",
+])  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,22 @@ from capsule_deploy.migrate import project
 from capsule_deploy.migrate.confidential import Redactor
 from capsule_deploy.migrate.cron import read_crontabs
 from capsule_deploy.migrate.detect import Kind, detected, named
-from capsule_deploy.migrate.draft import Draft, ignore_text, manifest_text, resources
+from capsule_deploy.migrate.draft import Draft, manifest_text
 from capsule_deploy.migrate.launch.launch import Launch
 from capsule_deploy.migrate.launch.launcher import Launcher
+from capsule_deploy.migrate.leaving_out import ignore_text
 from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
-from capsule_deploy.migrate.reading import AbsentError, logical_lines, read_text
+from capsule_deploy.migrate.reading import AbsentError, read_text
 from capsule_deploy.migrate.report import Move, Report
+from capsule_deploy.migrate.resources import resources
 from capsule_deploy.migrate.scripts import read_scripts
 from capsule_deploy.migrate.shell.unwrap import unwrap
 from capsule_deploy.migrate.steps import outermost, steps
+from capsule_deploy.migrate.suggestions import suggest
 from capsule_deploy.migrate.supervisor.programs import read_supervisor
-from capsule_deploy.migrate.survey import Survey, Surveyor, health_urls
+from capsule_deploy.migrate.survey.survey import Survey
+from capsule_deploy.migrate.survey.surveyor import Surveyor
 from capsule_deploy.migrate.systemd.reader import read_units
 from capsule_deploy.migrate.systemd.unit import stem_of
 
@@ -108,7 +112,7 @@ class _Run:
             deployment.sources,
             needs_python,
         )
-        self._suggest(survey, deployment, launches)
+        suggest(survey, deployment, launches, places, findings)
         return self._result(draft, deployment, survey, venv)
 
     # The processes
@@ -164,38 +168,6 @@ class _Run:
             if not source.startswith("/") and os.path.exists(self._places.in_tree(source)):
                 survey.ignored.setdefault(f"/{source}", "started the old service")
 
-    def _suggest(self, survey: Survey, deployment: Deployment, launches: Sequence[Launch]) -> None:
-        ports = list(dict.fromkeys(port for launch in launches for port in launch.ports))
-        for port, origin in survey.ports:
-            if port not in ports:
-                message = f"A configuration binds port {port}."
-                self._findings.suggested(
-                    "port", str(port), message, "It must be above 1023, and free on the host.", origin
-                )
-                ports.append(port)
-        found = survey.health[:]
-        for source in deployment.sources:
-            inner = self._places.in_tree(source) if not source.startswith("/") else self._places.here(source)
-            try:
-                text = read_text(inner, source)
-            except CapsuleError:
-                continue
-            for at, line in logical_lines(text):
-                found += health_urls(line[:2000], Origin(source, at, line.strip()))
-        urls: dict[tuple[str, int | None], Origin] = {}
-        for path, asked, origin in sorted(found, key=lambda url: url[1] is None):
-            if asked is not None or not any(path == known for known, _ in urls):
-                urls.setdefault((path, asked), origin)
-        for (path, asked), origin in list(urls.items())[:10]:
-            likely = asked or (ports[0] if len(ports) == 1 else None)
-            where = f", port: {likely}" if likely else ", port: …"
-            message = "It looks like a health check."
-            remedy = f"If it is one, give its service: health: {{ http: {path}{where} }}."
-            self._findings.suggested("health", path, message, remedy, origin)
-        if not urls:
-            message = "No health check was found; a release counts as healthy when its processes stay up."
-            self._findings.suggested("health", "health", message, "Give the services one in the manifest.")
-
     # What is written
 
     def _result(self, draft: Draft, deployment: Deployment, survey: Survey, venv: str | None) -> Migration:
@@ -241,21 +213,10 @@ class _Run:
         return Migration(files, document)
 
 
-_STOPPERS = frozenset(
-    [
-        "no-command",
-        "program-outside",
-        "program-missing",
-        "script-missing",
-        "script-empty",
-        "shell-command",
-        "entrypoint-name",
-        "specifier",
-        "line-invalid",
-        "venv-several",
-        "script-kept",
-    ]
-)
+_STOPPERS = frozenset([
+    "no-command", "program-outside", "program-missing", "script-missing", "script-empty", "shell-command",
+    "entrypoint-name", "specifier", "line-invalid", "venv-several", "script-kept",
+])  # fmt: skip
 
 
 def _of_ignored(finding: Finding, survey: Survey) -> bool:

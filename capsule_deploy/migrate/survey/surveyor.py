@@ -7,59 +7,33 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from capsule_builder.paths import shown
 from capsule_builder.python import venv_config
-from capsule_deploy.migrate.confidential import HIDDEN, Redactor, is_secret_name
+from capsule_deploy.migrate.confidential import Redactor
 from capsule_deploy.migrate.model import Findings, Origin
-from capsule_deploy.migrate.places import STATE, Places, absolute_paths
-from capsule_deploy.migrate.reading import listed, logical_lines, read_bytes
+from capsule_deploy.migrate.places import STATE, Places
+from capsule_deploy.migrate.reading import listed
+from capsule_deploy.migrate.survey.survey import Survey
+from capsule_deploy.migrate.survey.texts import Texts
 
 MAX_ENTRIES = 200_000
-MAX_SCANNED = 5_000
-MAX_TOLD = 100
-_MAX_TEXT = 1 << 20
+
 _LARGE = 50 << 20
 
 # capsbuild leaves these out by itself, and nothing in them is the application's.
-_SKIPPED = frozenset(
-    [
-        ".git",
-        ".hg",
-        ".svn",
-        ".jj",
-        "__pycache__",
-        ".pytest_cache",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".tox",
-        ".nox",
-        ".idea",
-        ".vscode",
-    ]
-)
+_SKIPPED = frozenset([
+    ".git", ".hg", ".svn", ".jj", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox",
+    ".idea", ".vscode",
+])  # fmt: skip
 _NOT_READ = frozenset({"node_modules", "site-packages", "dist-packages"})
-_WRITTEN = frozenset(
-    [
-        "log",
-        "logs",
-        "uploads",
-        "upload",
-        "media",
-        "instance",
-        "run",
-        "pids",
-        "sessions",
-        "tmp",
-        "temp",
-        "cache",
-        "spool",
-    ]
-)
+_WRITTEN = frozenset([
+    "log", "logs", "uploads", "upload", "media", "instance", "run", "pids", "sessions", "tmp", "temp", "cache",
+    "spool",
+])  # fmt: skip
 _CODE = (".py", ".so", ".html", ".js", ".css", ".sh", ".toml", ".ini", ".cfg", ".yml", ".yaml", ".jinja", ".j2", ".sql")
 _TEXTS = (*_CODE, ".conf", ".json", ".env", ".txt", ".properties", ".service", ".md")
-_CONFIGURATION = (".sh", ".ini", ".cfg", ".conf", ".toml", ".yml", ".yaml", ".json", ".properties")
+
 
 _LEFTOVERS = {
     "*.log": r".*\.log",
@@ -75,30 +49,6 @@ _SECRET_FILE = re.compile(
 )
 _ENV_FILE = re.compile(r"\.env(?:\..+)?|.*\.env")
 _DATABASE = re.compile(r".*\.(?:db|db3|sqlite|sqlite3|rdb)")
-_SETTING = re.compile(r"""^\s*(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*(?::\s*\w+\s*)?[:=](.+)$""")
-_LITERAL = re.compile(r"""^[rbuf]?(["'])(.{4,})\1[,;]?$""")
-_PLACEHOLDER = re.compile(
-    r"\$\{|\{\{|%\(|<.*>|^(?:none|null|true|false|your.*|example.*|\*+|x+)$|os\.environ|getenv|^/", re.IGNORECASE
-)
-_HEALTH = r"(?:health|healthz|healthcheck|health_check|ping|ready|readyz|readiness|live|livez|liveness|alive|heartbeat)"
-_HEALTH_URL = re.compile(
-    rf"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([0-9]{{2,5}}))?(/(?:[\w.-]+/)*{_HEALTH}/?)(?![\w/-])"
-)
-_HEALTH_ROUTE = re.compile(rf"""["'](/(?:[\w.-]+/)*{_HEALTH}/?)["']""")
-_BOUND = re.compile(r"""^\s*bind\s*=\s*["'\[]*[^"']*?:([0-9]{2,5})["'\]]""")
-
-
-@dataclass
-class Survey:
-    """What the directory holds. Paths are relative to it."""
-
-    venvs: list[str] = field(default_factory=list)
-    ignored: dict[str, str] = field(default_factory=dict)
-    """Paths and patterns to leave out, with the reason."""
-    files: int = 0
-    health: list[tuple[str, int | None, Origin]] = field(default_factory=list)
-    ports: list[tuple[int, Origin]] = field(default_factory=list)
-    links: dict[str, str] = field(default_factory=dict)
 
 
 class Surveyor:
@@ -107,10 +57,8 @@ class Surveyor:
     def __init__(self, places: Places, findings: Findings, redactor: Redactor) -> None:
         self._places = places
         self._findings = findings
-        self._redactor = redactor
-        self._scanned = 0
-        self._told = 0
         self.survey = Survey()
+        self._texts = Texts(self.survey, places, findings, redactor)
 
     def look(self) -> Survey:
         """The survey; paths that are written to are known to ``places`` then."""
@@ -229,7 +177,7 @@ class Surveyor:
             remedy = "Write what is no secret into env of the manifest; let the host's policy provide the rest."
             reason = "a file of variables, where secrets are kept"
             self._leave(path, reason, "env-file", "It may hold secrets, and is left out.", remedy)
-            self._scan(path, status, told=False)
+            self._texts.scan(path, status.st_size, told=False)
             return
         head = self._places.head(self._places.in_tree(path), 65536)
         if _SECRET_FILE.fullmatch(name) or b"PRIVATE KEY-----" in head[:4096]:
@@ -244,7 +192,7 @@ class Surveyor:
             remedy = "Name it in .capsuleignore if not."
             self._findings.suggested("large-file", path, message, remedy, Origin(path, 0, ""))
         if name.endswith(_TEXTS) or name == "Procfile" or head.startswith(b"#!"):
-            self._scan(path, status, told=True)
+            self._texts.scan(path, status.st_size, told=True)
 
     def _leave(self, path: str, reason: str, code: str, message: str, remedy: str) -> None:
         self.survey.ignored[f"/{path}"] = reason
@@ -262,96 +210,3 @@ class Surveyor:
             "Move it there once, while the service is stopped. If it is only read, take its line out of .capsuleignore."
         )
         self._findings.left("state-file", path, message, remedy, Origin(path, 0, ""))
-
-    # What stands in texts
-
-    def _scan(self, path: str, status: os.stat_result, *, told: bool) -> None:
-        if status.st_size > _MAX_TEXT or self._scanned >= MAX_SCANNED:
-            return
-        self._scanned += 1
-        try:
-            data, _ = read_bytes(self._places.in_tree(path), _MAX_TEXT)
-        except (OSError, ValueError):
-            self._findings.left("file-unreadable", path, "It cannot be read.", "Check that you may read it.")
-            return
-        if b"\0" in data:
-            return
-        text = data.decode("utf-8", "surrogateescape")
-        for number, line in logical_lines(text):
-            if len(line) > 2000:
-                continue
-            origin = Origin(path, number, line.strip())
-            hidden = self._secret(path, line, number, told)
-            if told and not hidden:
-                self._paths(path, line, origin)
-            if told:
-                self._urls(path, line, origin)
-
-    def _secret(self, path: str, line: str, number: int, told: bool) -> bool:
-        setting = _SETTING.match(line)
-        if not setting or not is_secret_name(setting[1].rpartition(".")[2]):
-            return False
-        said = setting[2].strip().removesuffix(",")
-        literal = _LITERAL.match(said)
-        value = literal[2] if literal else said.strip("\"'") if path.endswith(_CONFIGURATION) or not told else ""
-        if len(value) < 4 or _PLACEHOLDER.search(value):
-            return False
-        self._redactor.learn(value)
-        if told and self._count(path):
-            message = f"{setting[1]} looks like a secret; everybody who has the capsule could read it."
-            remedy = "Let the application take it from a file that the host's policy provides, or leave this file out."
-            self._findings.suggested(
-                "secret-in-file", path, message, remedy, Origin(path, number, f"{setting[1]} = {HIDDEN}")
-            )
-        return True
-
-    def _paths(self, path: str, line: str, origin: Origin) -> None:
-        if line.lstrip().startswith("#!") or "/" not in line:
-            return
-        for found in dict.fromkeys(absolute_paths(line)):
-            inner = self._places.relative(found)
-            foreign = found.startswith(
-                ("/var/", "/srv/", "/home/", "/opt/", "/run/", "/root/", "/mnt/", "/data/", "/media/")
-            )
-            if found.startswith("/opt/tori/") or (inner is None and not foreign):
-                continue
-            if inner is None and (found.startswith("/media/") or line.lstrip().startswith(("#", ";", "//"))):
-                continue
-            if not self._count(path):
-                return
-            if inner is not None:
-                message = f"{shown(found)} is in the old directory; the capsule lies elsewhere, and is read-only."
-                remedy = (
-                    "Find it by the program's own place (__file__) or a variable; what is written belongs to the state."
-                )
-            else:
-                message = f"{shown(found)} is a path of the old host."
-                remedy = "Take it from an environment variable; what is written belongs to the state directory."
-            self._findings.left("absolute-path", path, message, remedy, origin)
-
-    def _urls(self, path: str, line: str, origin: Origin) -> None:
-        if "/" not in line and "bind" not in line:
-            return
-        if path.startswith(("tests/", "test/")) or "/tests/" in path:
-            return
-        self.survey.health += health_urls(line, origin)
-        if found := _BOUND.match(line):
-            self.survey.ports.append((int(found[1]), origin))
-
-    def _count(self, path: str) -> bool:
-        """Counts what is told of texts, and says once that there is more."""
-        self._told += 1
-        if self._told == MAX_TOLD + 1:
-            message = f"More than {MAX_TOLD} places that name paths or secrets; the rest is not listed."
-            self._findings.left("more", path, message, "Mend these, then run caps_migrate again.")
-        return self._told <= MAX_TOLD
-
-
-def health_urls(line: str, origin: Origin) -> list[tuple[str, int | None, Origin]]:
-    """What in a line looks like the URL of a health check: path, port if it is there, and place."""
-    found: list[tuple[str, int | None, Origin]] = []
-    for url in _HEALTH_URL.finditer(line):
-        found.append((url[2], int(url[1]) if url[1] else None, origin))
-    if not found:
-        found += [(route[1], None, origin) for route in _HEALTH_ROUTE.finditer(line)]
-    return found
