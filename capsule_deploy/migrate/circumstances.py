@@ -10,7 +10,10 @@ def account(findings: Findings, user: str | None, origin: Origin, *, subject: st
     """Tells of the account; ``user`` is None when none was named, which is root."""
     if user is None or user in ("root", "0"):
         message = "It ran as root. A capsule's service runs as an account of the application's own, without rights."
-        remedy = "Check what needs root: ports below 1024, files of others, devices. The host must do that part."
+        remedy = (
+            "Check what needs root: files of others and devices are the host's part; for ports below 1024 the manifest"
+            " has sandbox: { allow: [low-ports] }."
+        )
         findings.left("root-user", subject, message, remedy, origin)
         return
     message = f"It ran as {user}; a capsule's service runs as an account of the application's own, tori-<name>."

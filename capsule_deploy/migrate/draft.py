@@ -12,6 +12,7 @@ from capsule_builder.manifest.plain_scalars import reading
 from capsule_builder.paths import MANIFEST_NAME
 from capsule_deploy.migrate.launch.launch import Launch
 from capsule_deploy.migrate.leaving_out import pattern_of
+from capsule_deploy.migrate.sandbox import Sandbox
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Draft:
     python: str | None = None
     pip_requirements: str | None = None
     resources: dict[str, str | int] = field(default_factory=dict)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     sources: Sequence[str] = ()
     needs_python: bool = False
 
@@ -55,6 +57,10 @@ def manifest_text(draft: Draft) -> bytes:
         lines.append("resources:")
         for key, value in draft.resources.items():
             lines.append(f"  {key}: {value if isinstance(value, int) else _quoted(value)}")
+    walls = {"allow": draft.sandbox.allow, "deny": draft.sandbox.deny}
+    if any(walls.values()):
+        lines.append("sandbox:")
+        lines += [f"  {key}: [{', '.join(words)}]" for key, words in walls.items() if words]
     patterns = dict.fromkeys(pattern_of(launch.entrypoint) for launch in draft.launches if not launch.executable)
     if patterns:
         lines += ["executables:", *(f"  - {_quoted(pattern)}" for pattern in patterns)]

@@ -23,6 +23,7 @@ from capsule_deploy.migrate.places import STATE, Places
 from capsule_deploy.migrate.reading import AbsentError, read_text
 from capsule_deploy.migrate.report import Move, Report
 from capsule_deploy.migrate.resources import resources
+from capsule_deploy.migrate.sandbox import sandbox
 from capsule_deploy.migrate.scripts import read_scripts
 from capsule_deploy.migrate.shell.unwrap import unwrap
 from capsule_deploy.migrate.steps import outermost, steps
@@ -109,6 +110,7 @@ class _Run:
             project.python_of(venv, places, findings) if venv else None,
             project.requirements(places, survey.ignored, findings) if needs_python else None,
             resources(launches, findings),
+            sandbox(launches, findings),
             deployment.sources,
             needs_python,
         )

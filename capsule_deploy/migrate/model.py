@@ -84,6 +84,26 @@ class Variable:
     origin: Origin
 
 
+@dataclass
+class Walls:
+    """Words of the manifest's ``sandbox``, each with the name and the place of what speaks for it."""
+
+    opened: list[tuple[str, str, Origin]] = field(default_factory=list)
+    closed: list[tuple[str, str, Origin]] = field(default_factory=list)
+
+    def open(self, word: str, subject: str, origin: Origin) -> None:
+        """The process cannot live behind this wall."""
+        self.opened.append((word, subject, origin))
+
+    def close(self, word: str, subject: str, origin: Origin) -> None:
+        """The process lived behind this wall."""
+        self.closed.append((word, subject, origin))
+
+    def copy(self) -> Walls:
+        """The same, to be added to."""
+        return Walls(list(self.opened), list(self.closed))
+
+
 @dataclass(frozen=True)
 class Process:
     """One program that the old service keeps running.
@@ -100,6 +120,7 @@ class Process:
     limits: dict[str, Variable] = field(default_factory=dict)
     venv: str | None = None
     """The environment that a script has activated, on the old host."""
+    walls: Walls = field(default_factory=Walls)
 
 
 @dataclass

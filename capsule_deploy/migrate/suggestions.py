@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from capsule_builder.errors import CapsuleError
 from capsule_deploy.migrate.launch.launch import Launch
+from capsule_deploy.migrate.launch.needs import is_low
 from capsule_deploy.migrate.model import Deployment, Findings, Origin
 from capsule_deploy.migrate.places import Places
 from capsule_deploy.migrate.reading import logical_lines, read_text
@@ -21,7 +22,10 @@ def suggest(
     for port, origin in survey.ports:
         if port not in ports:
             message = f"A configuration binds port {port}."
-            findings.suggested("port", str(port), message, "It must be above 1023, and free on the host.", origin)
+            remedy = "It must be free on the host."
+            if is_low(port):
+                remedy += " Below 1024 the manifest needs sandbox: { allow: [low-ports] }."
+            findings.suggested("port", str(port), message, remedy, origin)
             ports.append(port)
     found = survey.health[:]
     for source in deployment.sources:

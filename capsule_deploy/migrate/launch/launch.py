@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from capsule_deploy.migrate.model import Origin, Variable
+from capsule_deploy.migrate.model import Origin, Variable, Walls
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Launch:
     limits: dict[str, Variable] = field(default_factory=dict)
     venv: str | None = None
     ports: tuple[int, ...] = ()
+    walls: Walls = field(default_factory=Walls)
     executable: bool = True
     """Whether the entrypoint is executable by its content, or else by the manifest's word."""
 

@@ -15,6 +15,7 @@ from capsule_builder.python import venv_config
 from capsule_deploy.migrate.confidential import Redactor
 from capsule_deploy.migrate.launch.arguments import Arguments
 from capsule_deploy.migrate.launch.launch import Launch
+from capsule_deploy.migrate.launch.needs import walls_of
 from capsule_deploy.migrate.launch.ports import listened_on, tell_ports
 from capsule_deploy.migrate.launch.python_options import python_options, simple_options
 from capsule_deploy.migrate.launch.servers import SERVERS, without_background
@@ -188,7 +189,10 @@ class Launcher:
         message = f"{shown(entrypoint)} is started" + (f" with {len(args)} argument(s)." if args else ".")
         self._findings.carried(process.name, message, process.origin, code="entrypoint")
         tell_ports(ports, process, self._findings)
-        return Launch(process.name, entrypoint, args, env, process.origin, process.limits, venv, ports, executable)
+        walls = walls_of(process, ports)
+        return Launch(
+            process.name, entrypoint, args, env, process.origin, process.limits, venv, ports, walls, executable
+        )
 
 
 def _as_argument(inner: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from capsule_deploy.migrate.launch.needs import is_low
 from capsule_deploy.migrate.model import Findings, Process, Variable
 
 _LISTENS = ("b", "bind", "p", "port", "l", "listen", "http", "http-socket", "addr", "address")
@@ -39,11 +40,11 @@ def _found(words: Sequence[str], env: Mapping[str, Variable]) -> Iterator[int]:
 
 
 def tell_ports(ports: Iterable[int], process: Process, findings: Findings) -> None:
-    """Tells of each port, and of those that a service has no right to."""
+    """Tells of each port, and of those that are not open to every service."""
     for port in ports:
-        if 0 < port < 1024:
-            message = f"It listens on port {port}; a capsule's service has no right to ports below 1024."
-            remedy = "Let it listen on a higher one, behind a proxy or a socket of the host."
-            findings.left("port-privileged", process.name, message, remedy, process.origin)
+        if is_low(port):
+            message = f"It listens on port {port}, which the manifest's sandbox: {{ allow: [low-ports] }} permits."
+            remedy = "Behind a proxy it can listen on a port above 1023; take low-ports out then."
+            findings.changed("port-privileged", process.name, message, remedy, process.origin)
         elif port <= 65535:
             findings.carried(process.name, f"It listens on port {port}.", process.origin, code="port")

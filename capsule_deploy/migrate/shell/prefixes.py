@@ -94,7 +94,10 @@ def _without(program: str, process: Process, findings: Findings) -> Process:
             break
     if program in ("nice", "ionice", "chrt", "taskset", "numactl"):
         message = "The manifest has no priorities but io_weight."
-        findings.left("scheduling", program, message, "Use resources.io_weight or cpu_quota.", process.origin)
+        remedy = (
+            "Use resources.io_weight or cpu_quota; a program that sets its own needs sandbox: { allow: [scheduling] }."
+        )
+        findings.left("scheduling", program, message, remedy, process.origin)
     elif program == "flock":
         message = "A lock kept it from running twice; a release's service runs once."
         findings.changed("lock", program, message, "", process.origin)

@@ -20,11 +20,17 @@ class Fate(NamedTuple):
 
 
 _HARDENING = Fate("changed", "hardening", "The template unit has its own hardening, which is as strict or stricter.")
+_STRICTER = Fate(
+    "left",
+    "hardening",
+    "The template unit has no such wall.",
+    "If it is wanted, let the host's administrator add it to the unit by a drop-in.",
+)
 _RELAXED = Fate(
     "left",
     "capabilities",
     "A capsule's service has no capabilities and no rights beyond its own account's.",
-    "Listen on a port above 1023 behind a proxy or a socket, and let the host do what needs rights.",
+    "Let the host do what needs rights.",
 )
 _HOOK = Fate(
     "left",
@@ -42,7 +48,10 @@ _LIMIT = Fate(
     "If the application needs it, let the host's administrator set it for the template unit.",
 )
 _SCHEDULING = Fate(
-    "left", "scheduling", "The manifest has no priorities but io_weight.", "Use resources.io_weight or cpu_quota."
+    "left",
+    "scheduling",
+    "The manifest has no priorities but io_weight.",
+    "Use resources.io_weight or cpu_quota; a program that sets its own needs sandbox: { allow: [scheduling] }.",
 )
 _ORDER = Fate("changed", "ordering", "The template starts after the network is up.")
 _TIMEOUT = Fate("changed", "timeout", "The template has its own times to start and to stop.")
@@ -77,14 +86,17 @@ DEPENDENCY: Final = Fate(
 
 _TABLE: Final[dict[Fate, str]] = {
     _HARDENING: """
-        NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateMounts PrivateIPC ProtectSystem
+        NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateMounts ProtectSystem
         ProtectHome ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectClock
         ProtectHostname ProtectProc ProcSubset RestrictNamespaces RestrictRealtime RestrictSUIDSGID LockPersonality
-        MemoryDenyWriteExecute RemoveIPC RestrictAddressFamilies RestrictFileSystems SystemCallFilter
-        SystemCallErrorNumber SystemCallArchitectures SystemCallLog UMask KeyringMode DevicePolicy InaccessiblePaths
-        NoExecPaths ExecPaths ReadOnlyPaths ReadOnlyDirectories InaccessibleDirectories IPAddressDeny IPAddressAllow
-        SocketBindDeny RestrictNetworkInterfaces IPIngressFilterPath IPEgressFilterPath SELinuxContext
-        AppArmorProfile SmackProcessLabel BPFProgram DisableControllers
+        MemoryDenyWriteExecute RemoveIPC RestrictAddressFamilies SystemCallFilter SystemCallErrorNumber
+        SystemCallArchitectures SystemCallLog UMask KeyringMode DevicePolicy ReadOnlyPaths ReadOnlyDirectories
+        DisableControllers
+    """,
+    _STRICTER: """
+        PrivateUsers PrivateIPC RestrictFileSystems InaccessiblePaths InaccessibleDirectories NoExecPaths ExecPaths
+        SocketBindDeny RestrictNetworkInterfaces IPIngressFilterPath IPEgressFilterPath SELinuxContext AppArmorProfile
+        SmackProcessLabel BPFProgram
     """,
     _RELAXED: "AmbientCapabilities CapabilityBoundingSet SecureBits DeviceAllow SocketBindAllow Delegate",
     _HOOK: "ExecStartPost ExecStop ExecStopPost ExecReload ExecCondition",
@@ -169,7 +181,8 @@ _OTHERS: Final[dict[str, Fate]] = {
         "left",
         "groups",
         "The application's account is in no group but its own.",
-        "Have the host grant access to what the group was for.",
+        "Have the host grant access to what the group was for; devices of graphics cards (video, render) need "
+        "sandbox: { allow: [gpu] }, too.",
     ),
     "PAMName": Fate("left", "pam", "A capsule's service opens no PAM session."),
     "PermissionsStartOnly": Fate("changed", "hardening", "Nothing runs with other rights."),

@@ -41,7 +41,7 @@ def _processes(unit: Unit, places: Places, findings: Findings) -> list[Process]:
         origin = Origin(unit.files[0], 0, "")
         findings.left("no-command", unit.name, "The unit has no ExecStart; it starts nothing.", "", origin)
     specifiers = Specifiers(unit, places, findings)
-    Teller(unit, specifiers, places, findings).tell()
+    walls = Teller(unit, specifiers, places, findings).tell()
     env = Environment(unit, specifiers, places, findings).read()
     cwd = _working_directory(unit, specifiers, places, findings)
     bounds = limits(unit, findings)
@@ -56,7 +56,7 @@ def _processes(unit: Unit, places: Places, findings: Findings) -> list[Process]:
             message = "It was run once, to its end; a capsule's process is one that stays."
             remedy = "Keep it only if what it starts stays in the foreground."
             findings.left("oneshot", name, message, remedy, origin)
-        found.append(Process(name.replace("@", "-"), argv, origin, cwd, dict(env), dict(bounds)))
+        found.append(Process(name.replace("@", "-"), argv, origin, cwd, dict(env), dict(bounds), walls=walls))
     _neighbours(unit, places, findings)
     return found
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from capsule_deploy.migrate.circumstances import account, stop_signal
-from capsule_deploy.migrate.model import Findings, Origin
+from capsule_deploy.migrate.model import Findings, Origin, Walls
 from capsule_deploy.migrate.places import Places
 from capsule_deploy.migrate.systemd.directives import DEPENDENCY, fate_of
 from capsule_deploy.migrate.systemd.limits import LIMITS
 from capsule_deploy.migrate.systemd.specifiers import Specifiers
 from capsule_deploy.migrate.systemd.unit import Unit
+from capsule_deploy.migrate.systemd.walls import WallReader
 
 _DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "CacheDirectory": "/var/cache"}
 _DATABASE = re.compile(r"\b(?:migrate|upgrade|collectstatic|createcachetable|syncdb)\b")
@@ -27,9 +28,10 @@ class Teller:
         self._specifiers = specifiers
         self._places = places
         self._findings = findings
+        self._walls = WallReader(unit, findings)
 
-    def tell(self) -> None:
-        """Tells of each line, but for what says which program runs and with which variables."""
+    def tell(self) -> Walls:
+        """Tells of each line, but for what says which program runs and with which variables; gives the walls."""
         for key, values in self._unit.values.items():
             handler = getattr(self, f"_tell_{key.lower()}", None)
             for value, origin in values:
@@ -37,6 +39,8 @@ class Teller:
                     continue
                 if handler is not None:
                     handler(key, value, origin)
+                elif self._walls.tell(key, value, origin):
+                    pass
                 elif key in _DIRECTORIES or key == "RuntimeDirectory":
                     self._tell_directory(key, value, origin)
                 elif key in ("Requires", "BindsTo", "Requisite", "PartOf", "Upholds", "RequiresMountsFor"):
@@ -49,6 +53,7 @@ class Teller:
                     self._findings.left("directive-unknown", key, message, remedy, origin)
         if self._unit.last("User") is None and self._unit.last("DynamicUser") is None:
             account(self._findings, None, Origin(self._unit.files[0], 0, ""), subject="User")
+        return self._walls.walls
 
     def _tell(self, fate: tuple[str, str, str, str], key: str, origin: Origin) -> None:
         state, code, message, remedy = fate

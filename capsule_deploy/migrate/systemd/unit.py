@@ -20,7 +20,7 @@ _LISTS = frozenset([
     "ConfigurationDirectory", "SupplementaryGroups", "SystemCallFilter", "LoadCredential", "SetCredential",
     "BindPaths", "BindReadOnlyPaths", "DeviceAllow", "After", "Before", "Wants", "Requires", "WantedBy", "Alias",
     "CapabilityBoundingSet", "AmbientCapabilities", "RestrictAddressFamilies", "Documentation", "Also", "RequiredBy",
-    "Requisite", "BindsTo", "PartOf", "Conflicts", "OnFailure", "Sockets",
+    "Requisite", "BindsTo", "PartOf", "Conflicts", "OnFailure", "Sockets", "IPAddressAllow", "IPAddressDeny",
 ])  # fmt: skip
 
 

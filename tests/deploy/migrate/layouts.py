@@ -319,7 +319,7 @@ def notes(root: Path) -> Layout:
     return Layout(root, directory)
 
 
-def beacon(root: Path) -> Layout:
+def beacon(root: Path, port: int = 8098, more: str = "") -> Layout:
     """systemd without Python: a compiled program in a checkout, whose unit names where it is on the host."""
     directory = root / "checkout"
     write(
@@ -327,8 +327,8 @@ def beacon(root: Path) -> Layout:
         {
             "checkout/deploy/beacon.service": (
                 "[Unit]\nDescription=Beacon\n[Service]\nWorkingDirectory=/usr/local/lib/beacon\n"
-                "ExecStart=/usr/local/lib/beacon/bin/httpd -f -p 127.0.0.1:8098 -h /usr/local/lib/beacon/www\n"
-                "DynamicUser=yes\nMemoryMax=64M\n[Install]\nWantedBy=multi-user.target\n"
+                f"ExecStart=/usr/local/lib/beacon/bin/httpd -f -p 127.0.0.1:{port} -h /usr/local/lib/beacon/www\n"
+                f"DynamicUser=yes\nMemoryMax=64M\n{more}[Install]\nWantedBy=multi-user.target\n"
             ),
             "checkout/www/index.html": "<p>beacon</p>\n",
         },

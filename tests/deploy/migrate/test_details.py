@@ -253,6 +253,61 @@ def test_every_line_of_a_unit_is_in_the_report(host: Host) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "allow", "deny"),
+    [
+        ("ExecStart=/srv/app/server --port 80", ["low-ports"], []),
+        ("ExecStart=/srv/app/server -b [::]:443 --port 8080", ["low-ports"], []),
+        ("ExecStart=/srv/app/server\nAmbientCapabilities=CAP_NET_BIND_SERVICE", [], []),  # whether it uses it?
+        ("ExecStart=/srv/app/server\nAmbientCapabilities=CAP_SYS_NICE", ["scheduling"], []),
+        ("ExecStart=/srv/app/server\nSystemCallFilter=@system-service @resources", ["scheduling"], []),
+        ("ExecStart=/srv/app/server\nSystemCallFilter=~@resources", [], []),
+        ("ExecStart=/srv/app/server\nDeviceAllow=/dev/nvidia0 rw\nDeviceAllow=/dev/null rw", ["gpu"], []),
+        ("ExecStart=/srv/app/server\nEnvironment=CUDA_VISIBLE_DEVICES=0", ["gpu"], []),
+        ("ExecStart=/srv/app/server\nEnvironment=CUDA_VISIBLE_DEVICES=-1", [], []),
+        ("ExecStart=/srv/app/server\nRestrictAddressFamilies=AF_INET AF_NETLINK", ["netlink"], []),
+        ("ExecStart=/srv/app/server\nRestrictAddressFamilies=AF_UNIX\nRestrictAddressFamilies=AF_INET", [], []),
+        ("ExecStart=/srv/app/server\nRestrictAddressFamilies=~AF_NETLINK", [], []),
+        ("ExecStart=/srv/app/server\nRestrictAddressFamilies=AF_UNIX", [], ["network"]),
+        ("ExecStart=/srv/app/server\nPrivateNetwork=yes\nMemoryDenyWriteExecute=true", [], ["jit", "network"]),
+        ("ExecStart=/srv/app/server\nPrivateNetwork=no\nMemoryDenyWriteExecute=no", [], []),
+        ("ExecStart=/srv/app/server\nIPAddressDeny=any", [], ["network"]),
+        ("ExecStart=/srv/app/server\nIPAddressDeny=any\nIPAddressAllow=localhost", [], []),
+        ("ExecStart=/srv/app/server\nProcSubset=all\nProtectProc=default", ["proc"], []),
+        ("ExecStart=/srv/app/server\nProcSubset=pid\nProtectProc=invisible", [], []),
+    ],
+)
+def test_the_sandbox_is_what_the_unit_shows_the_need_of(
+    host: Host, lines: str, allow: list[str], deny: list[str]
+) -> None:
+    result = host.unit(lines)
+    assert (list(result.manifest.sandbox.allow), list(result.manifest.sandbox.deny)) == (allow, deny)
+    assert len({one["subject"] for one in result.findings if one["code"] == "sandbox"}) == len(allow) + len(deny)
+
+
+def test_walls_that_no_manifest_opens_or_closes_are_told(host: Host) -> None:
+    lines = {
+        "AmbientCapabilities=CAP_NET_ADMIN": "capabilities", "DeviceAllow=/dev/ttyUSB0": "capabilities",
+        "RestrictAddressFamilies=AF_PACKET AF_INET": "capabilities", "SystemCallFilter=@mount": "capabilities",
+        "ProtectProc=default": "capabilities", "PrivateDevices=no": "hardening", "ProtectHome=false": "hardening",
+        "IPAddressAllow=localhost": "hardening", "PrivateUsers=yes": "hardening", "AppArmorProfile=x": "hardening",
+    }  # fmt: skip
+    result = host.unit("ExecStart=/srv/app/server\n" + "\n".join(lines))
+    told = {(one["text"], one["code"]) for one in result.findings if one["state"] == "left"}
+    assert lines.items() <= told
+    assert not result.manifest.sandbox.allow and not result.manifest.sandbox.deny
+    assert "CAP_NET_ADMIN" in next(one for one in result.findings if one["subject"] == "AmbientCapabilities")["remedy"]
+
+
+def test_a_wall_is_closed_when_all_processes_lived_behind_it(host: Host) -> None:
+    strict = "[Service]\nExecStart=/srv/app/server\nMemoryDenyWriteExecute=yes\nPrivateNetwork=yes\n"
+    loose = "[Service]\nExecStart=/srv/app/server --port 80\nMemoryDenyWriteExecute=yes\n"
+    write(host.root, {"a.service": strict, "b.service": loose})
+    result = host.migrated("/a.service", "/b.service")
+    assert (result.manifest.sandbox.allow, result.manifest.sandbox.deny) == (("low-ports",), ("jit",))
+    assert ("left", "PrivateNetwork", 4) in result.told("sandbox")
+
+
 def test_what_lies_beside_a_unit_is_told(host: Host) -> None:
     write(host.root, {"etc/systemd/system/app.socket": "", "etc/systemd/system/app.timer": ""})
     result = host.unit("ExecStart=/srv/app/server\nType=oneshot\nExecStart=/srv/app/server b")

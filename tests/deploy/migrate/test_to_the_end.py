@@ -130,3 +130,19 @@ def test_programs_of_supervisor(ready: Host) -> None:
     )
     assert SECRET not in after.values()
     ready.run("capsdeploy", "deactivate", "fleet")
+
+
+def test_a_port_below_1024_is_open_and_what_was_closed_stays_closed(ready: Host) -> None:
+    url = "http://127.0.0.1:80/index.html"
+    walls = "AmbientCapabilities=CAP_NET_BIND_SERVICE\nMemoryDenyWriteExecute=yes\n"
+    layouts.beacon(ready.root, 80, walls)
+    ready.run("cp", "-a", "/checkout", "/usr/local/lib/beacon")
+    ready.run("cp", "/checkout/deploy/beacon.service", "/etc/systemd/system")
+    ready.run("systemctl", "daemon-reload")
+    ready.run("systemctl", "start", "beacon")
+    assert page(ready, url) == "<p>beacon</p>\n"
+    capsule_id = followed(ready, migrated(ready, "/usr/local/lib/beacon"))
+    assert page(ready, url) == "<p>beacon</p>\n"
+    shown = ready.show(f"tori@{capsule_id[:12]}.service", "AmbientCapabilities", "MemoryDenyWriteExecute")
+    assert shown == {"AmbientCapabilities": "cap_net_bind_service", "MemoryDenyWriteExecute": "yes"}
+    ready.run("capsdeploy", "deactivate", "beacon")
