@@ -59,7 +59,8 @@ def _run(options: argparse.Namespace) -> int:
     status, problems = exits.INTERNAL, list[Problem]()
     try:
         if os.path.isdir(options.directory):
-            check_output(options.output, options.directory, names)
+            copy = [options.root] if os.path.isdir(options.root) and os.path.realpath(options.root) != "/" else []
+            check_output(options.output, [options.directory, *copy], names)
         done = migrate(options.directory, options.unit, options.root, options.output)
         write_all(options.output, done.files)
     except OutputError as refused:

@@ -29,6 +29,7 @@ _VALUE = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|\beyJ[A-Za-z0-9_-]{10,200}\.[A-Za-z0-9_-]{10}"  # a JSON web token
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\$(?:[15-7]|2[abxy]?|y|gy|argon2[id]{1,2}|scrypt)\$[^\s:]{8}"  # the hash of a password
     r"|\b(?:gh[pousr]_|glpat-|sk-|sk_live_|xox[abpr]-)[A-Za-z0-9_-]{16}"
 )
 _DENSE = re.compile(r"(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[A-Za-z0-9+=_-]{32,}")

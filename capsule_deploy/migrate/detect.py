@@ -54,10 +54,14 @@ def named(paths: list[str], places: Places) -> dict[Kind, list[str]]:
     """
     found: dict[Kind, list[str]] = {}
     problems: list[Problem] = []
+    seen: set[str] = set()
     for path in paths:
         here = _meant(path, places)
+        if os.path.realpath(here) in seen:
+            continue
+        seen.add(os.path.realpath(here))
         try:
-            text = read_text(here, path)
+            text = read_text(here, path, places.root)
         except CapsuleError as error:
             problems += error.problems
             if isinstance(error, AbsentError) and len(paths) == 1:
@@ -91,12 +95,17 @@ def detected(places: Places) -> dict[Kind, list[str]]:
         CapsuleError: nothing was found, or more than one thing.
     """
     candidates: dict[Kind, list[str]] = {"systemd": [], "supervisor": [], "cron": [], "script": []}
+    unreadable: list[Problem] = []
     for path in [*_in_tree(places), *_on_host(places)]:
         try:
-            text = read_text(path, places.shown(path))
-        except CapsuleError:
+            text = places.text(path)
+        except CapsuleError as error:
+            if path.endswith(".service"):
+                unreadable += error.problems
             continue
         kind = kind_of(path, text)
+        if kind == "systemd" and not path.endswith(".service"):
+            continue  # a drop-in: systemd starts what is called so, and nothing else
         if kind == "script" and not _SCRIPTS.fullmatch(os.path.basename(path)):
             continue
         if kind == "systemd" and not re.search(r"(?m)^\s*ExecStart\s*=", text):
@@ -106,6 +115,8 @@ def detected(places: Places) -> dict[Kind, list[str]]:
         if kind is not None:
             candidates[kind].append(path)
     for sort, found in candidates.items():
+        if sort != "systemd" and unreadable:
+            raise UnreadableError(unreadable)  # what is weaker than a unit may not be what runs
         paths = _each_once(found)
         if len(paths) == 1 or (paths and sort == "supervisor"):
             return {sort: paths}
@@ -159,7 +170,7 @@ def _on_host(places: Places) -> Iterator[str]:
             if os.path.islink(path) or not os.path.isfile(path):
                 continue
             try:
-                text = read_text(path, path)
+                text = places.text(path)
             except CapsuleError:
                 continue
             if any(re.search(rf"{re.escape(home)}(?![\w.-])", text) for home in places.homes):

@@ -38,9 +38,8 @@ def manifest_text(draft: Draft) -> bytes:
     """
     common = _common([launch.env for launch in draft.launches])
     first = draft.launches[0]
-    lines = [
-        f"# Drafted by caps_migrate from {_comment(', '.join(draft.sources[:5]))}. Read migration.md before you use it."
-    ]
+    sources = _comment(", ".join(list(dict.fromkeys(draft.sources))[:5]))
+    lines = [f"# Drafted by caps_migrate from {sources}. Read migration.md before you use it."]
     lines += [f"name: {_quoted(draft.name)}", f"version: {_quoted(draft.version)}"]
     lines.append(f"entrypoint: {_quoted(first.entrypoint)}")
     if len(draft.launches) > 1 or first.args:

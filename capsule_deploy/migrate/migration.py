@@ -20,7 +20,7 @@ from capsule_deploy.migrate.launch.launcher import Launcher
 from capsule_deploy.migrate.leaving_out import ignore_text
 from capsule_deploy.migrate.model import Deployment, Finding, Findings, Origin
 from capsule_deploy.migrate.places import STATE, Places
-from capsule_deploy.migrate.reading import AbsentError, read_text
+from capsule_deploy.migrate.reading import AbsentError, UnreadableError, quiet_open, read_text
 from capsule_deploy.migrate.report import Move, Report
 from capsule_deploy.migrate.resources import resources
 from capsule_deploy.migrate.sandbox import sandbox
@@ -69,6 +69,11 @@ def migrate(directory: str, units: Sequence[str] = (), root: str = "/", output: 
         raise AbsentError(
             [Problem("source-missing", f"No such directory: {shown(directory)}", "Name an existing one.")]
         )
+    try:
+        os.close(quiet_open(directory, directory=True))
+    except PermissionError:
+        problem = Problem("file-unreadable", f"Cannot read {shown(directory)}: Permission denied", "Become who may.")
+        raise UnreadableError([problem]) from None
     if not os.path.isdir(root):
         raise AbsentError([Problem("source-missing", f"No such directory: {shown(root)}", "Name an existing one.")])
     places = Places(root, directory)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from capsule_deploy.migrate.reading import read_bytes
+from capsule_deploy.migrate.reading import names_in, read_bytes, read_text, within
 
 STATE = "/opt/tori/state"
 """Where a service sees the one directory that it may write to; on the host that is the application's, below it."""
@@ -193,6 +193,21 @@ class Places:
     def _move(self, old: str, new: str) -> str:
         self.moved.setdefault(old, new.strip("/"))
         return posixpath.join(STATE, new).rstrip("/")
+
+    def text(self, path: str) -> str:
+        """The text of a file on this disk, whose links are those of the old host.
+
+        Raises:
+            CapsuleError: it is not there, or cannot be read.
+        """
+        return read_text(path, self.shown(path), self.root)
+
+    def names_in(self, path: str) -> list[str]:
+        """The names of what lies in a directory on this disk, sorted; nothing when it cannot be read."""
+        try:
+            return names_in(within(self.root, path))
+        except OSError:
+            return []
 
     def head(self, path: str, size: int = 4096) -> bytes:
         """The first bytes of a file on this disk; none when it cannot be read."""

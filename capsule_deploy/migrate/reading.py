@@ -56,15 +56,54 @@ def read_bytes(path: str, limit: int) -> tuple[bytes, bool]:
         os.close(fd)
 
 
-def read_text(path: str, name: str) -> str:
+_MAX_LINKS = 40
+"""As many as the kernel follows."""
+
+
+def within(root: str, path: str) -> str:
+    """Where a path on this disk leads when ``root`` is the ``/`` of its links: in the copy of a host, not out of it.
+
+    Raises:
+        OSError: too many links.
+    """
+    if root == "/" or not path.startswith(f"{root}/"):
+        return path
+    todo = path[len(root) + 1 :].split("/")[::-1]
+    place, links = root, 0
+    while todo:
+        name = todo.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            place = place if place == root else os.path.dirname(place)
+            continue
+        here = os.path.join(place, name)
+        try:
+            target = os.readlink(here)
+        except (OSError, ValueError):  # no link, or nothing: whoever opens it is told
+            place = here
+            continue
+        if target == os.devnull:  # as systemctl mask makes them
+            return target
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        todo += target.split("/")[::-1]
+        place = root if target.startswith("/") else place
+    return place
+
+
+def read_text(path: str, name: str, root: str = "/") -> str:
     """A text of the original; ``name`` is what messages call it. Bytes that are not UTF-8 become surrogates.
+
+    ``root`` is the ``/`` of the links on the way.
 
     Raises:
         AbsentError: there is no such file.
         UnreadableError: it cannot be read, is too large, or is no text.
     """
     try:
-        data, whole = read_bytes(path, MAX_TEXT)
+        data, whole = read_bytes(within(root, path), MAX_TEXT)
     except (FileNotFoundError, NotADirectoryError):
         problem = Problem("file-missing", f"File not found: {shown(name)}", "Name an existing one.")
         raise AbsentError([problem]) from None
@@ -74,10 +113,10 @@ def read_text(path: str, name: str) -> str:
         raise UnreadableError([Problem("file-unreadable", message, "Check that you may read it.")]) from None
     if not whole:
         message = f"File is larger than {MAX_TEXT:,} bytes: {shown(name)}"
-        raise UnreadableError([Problem("file-large", message, "Name the file that starts the service.")])
+        raise UnreadableError([Problem("file-large", message, "Make it what it should be, or name another.")])
     if b"\0" in data:
         message = f"Not a text file, it holds a NUL: {shown(name)}"
-        raise UnreadableError([Problem("file-binary", message, "Name the file that starts the service.")])
+        raise UnreadableError([Problem("file-binary", message, "Make it what it should be, or name another.")])
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import read_text
 
 
 def read_sources(paths: Sequence[str], places: Places) -> list[tuple[str, str]]:
@@ -14,6 +13,6 @@ def read_sources(paths: Sequence[str], places: Places) -> list[tuple[str, str]]:
     Raises:
         CapsuleError: one cannot be read.
     """
-    found = [(path, read_text(path, places.shown(path))) for path in paths]
+    found = [(path, places.text(path)) for path in paths]
     places.guess_home("\n".join(text for _, text in found))
     return found

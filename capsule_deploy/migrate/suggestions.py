@@ -9,7 +9,7 @@ from capsule_deploy.migrate.launch.launch import Launch
 from capsule_deploy.migrate.launch.needs import is_low
 from capsule_deploy.migrate.model import Deployment, Findings, Origin
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import logical_lines, read_text
+from capsule_deploy.migrate.reading import logical_lines
 from capsule_deploy.migrate.survey.health import health_urls
 from capsule_deploy.migrate.survey.survey import Survey
 
@@ -31,7 +31,7 @@ def suggest(
     for source in deployment.sources:
         inner = places.in_tree(source) if not source.startswith("/") else places.here(source)
         try:
-            text = read_text(inner, source)
+            text = places.text(inner)
         except CapsuleError:
             continue
         for at, line in logical_lines(text):

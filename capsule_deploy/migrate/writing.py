@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.paths import shown
@@ -14,16 +14,21 @@ class OutputError(CapsuleError):
     """Nothing can be written there."""
 
 
-def check_output(output: str, directory: str, names: list[str]) -> None:
-    """Makes sure that ``names`` can be written to ``output``, and that it does not lie in ``directory``.
+def check_output(output: str, originals: Sequence[str], names: list[str]) -> None:
+    """Makes sure that ``names`` can be written to ``output``, and that it does not lie in one of ``originals``.
 
     Raises:
         OutputError: it does, or one of them is there.
     """
-    place, original = os.path.realpath(output), os.path.realpath(directory)
-    if place == original or place.startswith(original.rstrip("/") + "/"):
-        message = f"Output lies inside the original: {shown(output)}"
-        raise OutputError([Problem("output-inside", message, "Write elsewhere: the original is never changed.")])
+    if not output:
+        raise OutputError(
+            [Problem("output-special", "Output has no name", "Name a directory, or a name that is free.")]
+        )
+    place = os.path.realpath(output)
+    for original in map(os.path.realpath, originals):
+        if place == original or place.startswith(original.rstrip("/") + "/"):
+            message = f"Output lies inside the original: {shown(output)}"
+            raise OutputError([Problem("output-inside", message, "Write elsewhere: the original is never changed.")])
     if os.path.lexists(place) and not os.path.isdir(place):
         message = f"Output is not a directory: {shown(output)}"
         raise OutputError([Problem("output-special", message, "Name a directory, or a name that is free.")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from capsule_builder.manifest.unit_text import UNIT_TEXT
 from capsule_builder.paths import UNDECODABLE, shown
@@ -51,11 +52,13 @@ class Arguments:
         """The arguments that a manifest can have, with their paths as a capsule has them; the others are told."""
         kept: list[str] = []
         for word in words:
-            option, _, value = word.partition("=") if word.startswith("-") else ("", "", word)
+            option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
             before = kept[-1] if kept and kept[-1].startswith("-") and "=" not in kept[-1] else ""
+            if before and option and not equals and self._is_secret_with_a_dash(before, word):
+                option, value = "", word
             name = (option or before).lstrip("-")
             secret = (name and is_secret(name, value)) or is_secret_value(value) or self._redactor.holds(value)
-            if value and secret and not value.startswith("-"):
+            if value and secret:
                 self._redactor.learn(value)
                 if before and not option:
                     kept.pop()
@@ -78,3 +81,8 @@ class Arguments:
                 self._findings.changed("path", process.name, message, "", process.origin)
             kept.append(new)
         return tuple(kept)
+
+    def _is_secret_with_a_dash(self, before: str, word: str) -> bool:
+        """Whether a word that begins like an option is the secret that the option before it has."""
+        like_option = re.match("--?[A-Za-z]", word)
+        return self._redactor.holds(word) or bool(is_secret(before.lstrip("-"), word) and not like_option)

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from capsule_deploy.migrate.model import Origin, Variable
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import read_text
 from capsule_deploy.migrate.shell.conditions import holds
 from capsule_deploy.migrate.shell.expansion import assignment, one
 from capsule_deploy.migrate.shell.scene import MAX_NESTED, Scene, Trace
@@ -112,7 +111,7 @@ class Builtins:
             self._trace.left("source-missing", target, "The script reads in a file that is not there.", "", origin)
             return False
         name = self._places.shown(here)
-        text = read_text(here, name)
+        text = self._places.text(here)
         self._trace.read.setdefault(name)
         inner = replace(scene, file=name, lines=text.split("\n"), reading=(*scene.reading, path))
         try:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from capsule_builder.errors import CapsuleError
 from capsule_deploy.migrate.model import Findings, Process
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import read_text
 from capsule_deploy.migrate.shell.prefixes import without_prefixes
 from capsule_deploy.migrate.shell.script import follow_script
 
@@ -38,7 +37,7 @@ def unwrap(process: Process, places: Places, findings: Findings, depth: int = 0)
             findings.left("shell-command", process.name, "A shell without a script.", "", process.origin)
             return []
         try:
-            text = read_text(places.here(path), places.shown(places.here(path)))
+            text = places.text(places.here(path))
         except CapsuleError as error:
             remedy = "Name the program itself."
             findings.left("script-missing", process.name, f"{error.problems[0].message}.", remedy, process.origin)

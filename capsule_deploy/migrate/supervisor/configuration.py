@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from capsule_deploy.migrate.model import Findings, Origin
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import names_in, read_text
 from capsule_deploy.migrate.supervisor.ini import Option, parse_ini
 from capsule_deploy.migrate.supervisor.values import expand
 
@@ -89,9 +88,9 @@ class Configuration:
                 continue
             pattern = posixpath.normpath(posixpath.join(section.here, pattern))
             directory = self._places.here(posixpath.dirname(pattern))
-            names = fnmatch.filter(names_in(directory), posixpath.basename(pattern))
+            names = fnmatch.filter(self._places.names_in(directory), posixpath.basename(pattern))
             for name in names:
                 file = os.path.join(directory, name)
-                self.read(file, read_text(file, self._places.shown(file)), follow=False)
+                self.read(file, self._places.text(file), follow=False)
             message = f"{len(names)} file(s) read."
             self._findings.changed("include", "files", message, "", section.origin("files"))

@@ -6,9 +6,9 @@ import re
 
 from capsule_builder.errors import CapsuleError
 from capsule_builder.paths import shown
+from capsule_deploy.migrate.confidential import HIDDEN
 from capsule_deploy.migrate.model import Findings, Origin, Variable
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import read_text
 from capsule_deploy.migrate.systemd.environment_file import parse_environment_file
 from capsule_deploy.migrate.systemd.specifiers import Specifiers
 from capsule_deploy.migrate.systemd.unit import Unit
@@ -57,7 +57,7 @@ class Environment:
         here = self._places.here(path)
         name = self._places.shown(here)
         try:
-            text = read_text(here, name)
+            text = self._places.text(here)
         except CapsuleError as error:
             problem = error.problems[0]
             if not (optional and problem.code == "file-missing"):
@@ -71,7 +71,7 @@ class Environment:
         pairs, complaints = parse_environment_file(text)
         for complaint in complaints:
             message = f"systemd takes no notice of the line: {complaint.message}."
-            self._findings.left("line-invalid", name, message, "", Origin(name, complaint.line, complaint.text))
+            self._findings.left("line-invalid", name, message, "", Origin(name, complaint.line, HIDDEN))
         for key, one, number in pairs:
             at = Origin(name, number, lines[number - 1] if number <= len(lines) else "")
             env[key] = Variable(one, at)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from capsule_deploy.migrate.model import Findings, Origin
 from capsule_deploy.migrate.places import Places
-from capsule_deploy.migrate.reading import names_in, read_text
+from capsule_deploy.migrate.reading import UnreadableError
 from capsule_deploy.migrate.systemd.syntax import parse_unit
 
 DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
@@ -62,7 +62,15 @@ def load(path: str, text: str, places: Places, findings: Findings) -> Unit:
     unit = Unit(path)
     _merge(unit, path, text, places, findings)
     for drop_in in _drop_ins(unit, places):
-        _merge(unit, drop_in, read_text(drop_in, places.shown(drop_in)), places, findings)
+        try:
+            text = places.text(drop_in)
+        except UnreadableError as error:
+            if places.is_file(drop_in):
+                raise
+            origin = Origin(places.shown(drop_in), 0, "")
+            findings.left("file-unreadable", unit.name, f"{error.problems[0].message}; systemd ignores it.", "", origin)
+        else:
+            _merge(unit, drop_in, text, places, findings)
     return unit
 
 
@@ -102,7 +110,7 @@ def _drop_ins(unit: Unit, places: Places) -> list[str]:
     for name in _drop_in_names(unit):
         for place in directories:
             directory = os.path.join(place, f"{name}.d")
-            for entry in names_in(directory):
+            for entry in places.names_in(directory):
                 if entry.endswith(".conf"):
                     found.setdefault(entry, os.path.join(directory, entry))
     return [found[name] for name in sorted(found) if os.path.realpath(found[name]) != os.devnull]

@@ -108,6 +108,8 @@ def host(tmp_path: Path) -> Host:
         ("/srv/app/server --log /var/log/app/a.log -o/var/lib/app/b", [
             "server", "--log", "/opt/tori/state/log/a.log", "-o/var/lib/app/b"]),
         ("/srv/app/server --fmt 'a%%b' --token abcdefgh x", ["server", "x"]),
+        ("/srv/app/server --token -1234567 --api-key=-x123456 --use-token --verbose -n 1", [
+            "server", "--use-token", "--verbose", "-n", "1"]),
     ],
 )  # fmt: skip
 def test_commands(host: Host, command: str, expected: list[str]) -> None:

@@ -100,6 +100,73 @@ def test_what_may_not_be_read(root: Path, out: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("content", [b"[Service]\n" + b"#" * (10 << 20), "[Service]\n".encode("utf-16")])
+def test_a_unit_that_cannot_be_read_is_not_passed_over_for_something_weaker(
+    root: Path, out: Path, content: bytes
+) -> None:
+    write(root, {"srv/app/app.service": content})
+    refused(run(root, out), 4, "file-large" if len(content) > 100 else "file-binary")
+    write(root, {"srv/app/deploy/app2.service": UNIT})
+    assert run(root, out).status == 0
+
+
+def test_directories_that_may_not_be_read(root: Path, out: Path) -> None:
+    (root / "srv/app").chmod(0)
+    drop = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", *COMMAND, root / "srv/app", "--output", out]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    (root / "srv/app").chmod(0o755)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        4,
+        f"ERROR: Cannot read {root}/srv/app: Permission denied",
+    )
+
+
+def test_a_drop_in_is_no_unit_of_its_own(root: Path, out: Path) -> None:
+    drop_in = "[Service]\nExecStart=\nExecStart=/srv/app/run.sh\n"
+    write(root, {"srv/app/deploy/app.service": UNIT, "srv/app/deploy/app.service.d/a.conf": drop_in})
+    ran = run(root, out)
+    assert ran.document["sources"] == ["deploy/app.service", "deploy/app.service.d/a.conf", "run.sh"]
+
+
+def test_drop_ins_that_systemd_ignores_are_told(root: Path, out: Path) -> None:
+    write(root, {"app.service": UNIT, "app.service.d/z.conf": "[Service]\nEnvironment=A=1\n"})
+    os.mkfifo(root / "app.service.d/fifo.conf")
+    (root / "app.service.d/dir.conf").mkdir()
+    (root / "app.service.d/loop.conf").symlink_to("loop.conf")
+    (root / "app.service.d/up.conf").symlink_to("../app.service.d")
+    (root / "app.service.d/mask.conf").symlink_to("/dev/null")
+    ran = caps_migrate(root / "srv/app", "--root", root, "--unit", "/app.service", output=out)
+    assert ran.status == 0 and "A:" in ran.manifest
+    assert sorted(one["file"] for one in ran.findings("file-unreadable")) == [
+        f"/app.service.d/{name}.conf" for name in ("dir", "fifo", "loop", "up")
+    ]
+
+
+def test_links_in_the_copy_of_a_host_lead_nowhere_else(root: Path, tmp_path: Path) -> None:
+    write(tmp_path, {"secret": "A=taken\n"})
+    write(root, {"app.service": UNIT + "EnvironmentFile=/etc/a\nEnvironmentFile=-/etc/b\n", "real/a": "B=own\n"})
+    (root / "etc").mkdir()
+    (root / "etc/a").symlink_to("/real/a")
+    (root / "etc/b").symlink_to(tmp_path / "secret")
+    (root / "app.service.d").mkdir()
+    (root / "app.service.d/a.conf").symlink_to("../" * 20 + "real/../app.service")
+    ran = run(root, tmp_path / "out", "--unit", "/app.service")
+    assert ran.status == 0 and "B: own" in ran.manifest and "taken" not in ran.manifest
+    assert "app.service.d/a.conf" in str(ran.document["sources"])
+    (root / "etc/a").unlink()
+    (root / "etc/a").symlink_to("/etc/a/x")
+    ran = run(root, tmp_path / "loop", "--unit", "/app.service")
+    assert "Too many levels of symbolic links" in ran.findings("environment-file")[0]["message"]
+
+
+def test_the_same_unit_named_twice_is_one(root: Path, out: Path) -> None:
+    write(root, {"app.service": UNIT})
+    (root / "b.service").symlink_to("app.service")
+    ran = run(root, out, "--unit", "/app.service", "--unit", "/app.service", "--unit", "/b.service")
+    assert "services" not in ran.manifest
+
+
 def test_nothing_and_too_much_that_starts_a_service(root: Path, out: Path) -> None:
     (root / "srv/app/run.sh").rename(root / "srv/app/other")
     refused(run(root, out), 8, "unit-missing")
@@ -162,6 +229,8 @@ def test_nothing_is_written_into_the_original_or_over_anything(root: Path, tmp_p
         app / "new": "output-inside",
         tmp_path / "link": "output-inside",
         tmp_path / "link/sub": "output-inside",
+        root / "out": "output-inside",
+        "": "output-special",
         tmp_path / "full": "output-exists",
         tmp_path / "file": "output-special",
         tmp_path / "no/such": "output-missing",

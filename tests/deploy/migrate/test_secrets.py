@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -78,6 +79,18 @@ def test_no_output_has_a_secret(tmp_path_factory: pytest.TempPathFactory, secret
         # Where a page or JSON has escapes, too.
         assert bare(secret) not in bare(migration.files["migration.md"].decode()), name
         assert not [text for text in strings(migration.document) if secret in text], name
+
+
+def test_lines_that_are_no_variables_and_hashes_are_not_shown(tmp_path: Path) -> None:
+    body = "MIIEvgIBADANBgkqhkiG9w0BAQEF"
+    shadow = "root:$y$j9T$abcdefgh$ijklmnopqrst:19000:0:99999:7:::\n"
+    unit = "[Service]\nExecStart=/srv/app/server\nEnvironmentFile=/etc/app\nEnvironmentFile=/etc/shadow\n"
+    write(tmp_path, {"srv/app/server": "#!/bin/awk\n", "etc/app": f"KEY=-----BEGIN\n{body}\n", "etc/shadow": shadow})
+    write(tmp_path, {"app.service": unit, "app.service.d/a.conf": shadow})
+    migration = migrate(str(tmp_path / "srv/app"), ["/app.service"], str(tmp_path))
+    written = b"".join(migration.files.values()).decode()
+    assert body not in written and "ijklmnopqrst" not in written
+    assert sum(one["code"] == "line-invalid" for one in migration.document["findings"]) == 3  # type: ignore[attr-defined]
 
 
 def test_names_of_secrets() -> None:
