@@ -54,10 +54,10 @@ class Arguments:
         for word in words:
             option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
             before = kept[-1] if kept and kept[-1].startswith("-") and "=" not in kept[-1] else ""
-            if before and option and not equals and self._is_secret_with_a_dash(before, word):
+            if option and not equals and self._is_secret_with_a_dash(before, word):
                 option, value = "", word
             name = (option or before).lstrip("-")
-            secret = (name and is_secret(name, value)) or is_secret_value(value) or self._redactor.holds(value)
+            secret = (name and is_secret(name, value)) or is_secret_value(value) or self._redactor.holds(word)
             if value and secret:
                 self._redactor.learn(value)
                 if before and not option:
@@ -83,6 +83,6 @@ class Arguments:
         return tuple(kept)
 
     def _is_secret_with_a_dash(self, before: str, word: str) -> bool:
-        """Whether a word that begins like an option is the secret that the option before it has."""
+        """Whether a word that begins like an option is a secret, such as that of the option ``before`` it."""
         like_option = re.match("--?[A-Za-z]", word)
         return self._redactor.holds(word) or bool(is_secret(before.lstrip("-"), word) and not like_option)
