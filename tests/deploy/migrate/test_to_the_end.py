@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,10 +61,26 @@ def migrated(host: Host, directory: str, *options: str) -> list[str]:
     return steps
 
 
+def commands(steps: list[str]) -> list[str]:
+    return re.findall("`([^`]+)`", " ".join(steps))
+
+
+def documented() -> list[str]:
+    """The commands of the page, from the report to the active release."""
+    section = (CHECKOUT / "docs/migrate.md").read_text().partition("## From here")[2].partition("\n## ")[0]
+    lines = [line.partition("  #")[0].strip() for line in section.splitlines() if line.startswith("    ")]
+    return lines[lines.index("less out/migration.md") + 1 :]
+
+
+def words(command: str) -> list[str]:
+    """The program of a command, and what it does it to, but for where the files were written."""
+    return [word for word in shlex.split(command) if not word.startswith(("out/", "shop-out/"))]
+
+
 def followed(host: Host, steps: list[str]) -> str:
     """Runs every command of the steps as it is written; gives the ID of the release that is active then."""
     known: dict[str, str] = {}
-    for command in re.findall("`([^`]+)`", " ".join(steps)):
+    for command in commands(steps):
         for placeholder, word in known.items():
             command = re.sub(rf"\b{placeholder}\b", word, command)
         program = " ".join(command.split()[:2])
@@ -96,7 +113,9 @@ def test_a_unit_with_drop_ins_and_environment_files(ready: Host) -> None:
     assert page(ready, url) == "hello from the shop, 1, by "
     before = environment(ready, "shop.service")
 
-    capsule_id = followed(ready, migrated(ready, "/srv/shop"))
+    steps = migrated(ready, "/srv/shop")
+    assert [words(command) for command in commands(steps)] == [words(command) for command in documented()]
+    capsule_id = followed(ready, steps)
     assert page(ready, url) == f"hello from the shop, 2, {capsule_id[:3]}"  # with the database that it had
     assert ready.run("systemctl", "is-active", "shop", check=False).stdout == "inactive\n"
     assert ready.run("systemctl", "is-enabled", "shop", check=False).stdout == "disabled\n"
@@ -111,7 +130,12 @@ def test_a_unit_with_drop_ins_and_environment_files(ready: Host) -> None:
     assert {"APP_MODE": "production", "LOG_LEVEL": "info", "PORT": "8085", "WORKERS": "1"}.items() <= after.items()
     limits = json.loads(ready.run("capsdeploy", "status", "shop", "--json").stdout)["applications"][0]["limits"]
     assert limits == {"cpu": 0.8, "memory": 512 << 20, "tasks": 64}
+
+    # And back, as if nothing had been: the state was copied.
     ready.run("capsdeploy", "deactivate", "shop")
+    ready.run("systemctl", "start", "shop")
+    assert page(ready, url) == "hello from the shop, 2, by "
+    ready.run("systemctl", "stop", "shop")
 
 
 def test_programs_of_supervisor(ready: Host) -> None:
