@@ -30,6 +30,9 @@ _SYSTEM_TOO = (
 # A path in a value: after nothing, a quote, "=", ":" or ",", and after "sqlite:///" and "file://", but not in a URL.
 _PATH = re.compile(r"(?:(?<=sqlite:///)|(?<=file://)|(?<![\w./%~$*?-]))/(?![/*])[^\s:,;'\"<>|&(){}]*")
 
+_ONE_PATH = re.compile(r"(|-[\w-]*=)(/.*)", re.DOTALL)
+"""A value that is a path as a whole, or an option's."""
+
 _PLAIN = ("/bin", "/dev", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/opt/tori")
 """Below these a capsule's service finds what any program finds."""
 
@@ -96,7 +99,10 @@ class Places:
         return home
 
     def _there(self, inner: str) -> bool:
-        return os.path.lexists(os.path.join(self.directory, inner))
+        try:
+            return os.path.lexists(os.path.join(self.directory, inner))
+        except ValueError:
+            return False
 
     def relative(self, path: str) -> str | None:
         """The path in the directory of an absolute path on the old host ("" is itself); None when it lies outside."""
@@ -154,6 +160,9 @@ class Places:
         What lies in the directory becomes relative to the capsule's root, where services run; what is written to, and
         with ``written`` all of it, is in the state directory.
         """
+        one = _ONE_PATH.fullmatch(text)
+        if one and (inner := self.relative(one[2])) and self._there(inner):  # it may have spaces, or anything
+            return one[1] + self._new_place(one[2], written)
         return _PATH.sub(lambda found: self._new_place(found[0], written), text)
 
     def rewrite_path(self, path: str, *, written: bool = False) -> str:

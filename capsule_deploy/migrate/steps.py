@@ -36,18 +36,18 @@ def steps(draft: Draft, deployment: Deployment, venv: str | None, places: Places
             build += f" --venv {here}"
         if draft.pip_requirements:
             file = shlex.quote(places.in_tree(draft.pip_requirements))
-            check = f"Check the environment: `capsbuild requirements --venv {here} {file}`."
+            check = f"Check the environment: {_code(f'capsbuild requirements --venv {here} {file}')}."
     elif draft.needs_python:
         build += " --wheels WHEELS"
     names = " ".join(shlex.quote(os.path.join(output, name)) for name in (MANIFEST_NAME, IGNORE_NAME))
-    made = f"`cp -a {shlex.quote(places.directory)} {copy}` and `cp {names} {copy}/`"
+    made = f"{_code(f'cp -a {shlex.quote(places.directory)} {copy}')} and {_code(f'cp {names} {copy}/')}"
     found = [
         "Read this report, above all what was not carried over, and mend the application where it says so.",
         check,
         f"Copy the application, and put both files into the copy: {made}.",
-        f"Check and build: `caps_validate {copy}/{MANIFEST_NAME}` and `{build}`.",
+        f"Check and build: `caps_validate {copy}/{MANIFEST_NAME}` and {_code(build)}.",
         "Install it: `capsdeploy install FILE`.",
-        f"Stop the old service: `{shlex.join(deployment.stop)}`." if deployment.stop else "Stop the old service.",
+        f"Stop the old service: {_code(shlex.join(deployment.stop))}." if deployment.stop else "Stop the old service.",
         _state(draft.name, places),
         f"Activate it: `capsdeploy activate ID`. When all is well, {_off(deployment)}.",
     ]
@@ -55,7 +55,7 @@ def steps(draft: Draft, deployment: Deployment, venv: str | None, places: Places
 
 
 def _off(deployment: Deployment) -> str:
-    return f"`{shlex.join(deployment.disable)}`" if deployment.disable else _OFF[deployment.layout]
+    return _code(shlex.join(deployment.disable)) if deployment.disable else _OFF[deployment.layout]
 
 
 def _state(name: str, places: Places) -> str:
@@ -74,8 +74,14 @@ def _state(name: str, places: Places) -> str:
         if os.path.lexists(here) and not _MADE_BY_RUNNING.search(old):
             commands.append(shlex.join(["cp", "-aT", here, f"{state}/{new}".rstrip("/")]))
     commands.append(shlex.join(["chown", "-R", f"tori-{name}:", state]))
-    told = ", ".join(f"`{command}`" for command in commands)
+    told = ", ".join(map(_code, commands))
     return f"Make its account, copy its state as the table above says, and give it to the account: {told}."
+
+
+def _code(command: str) -> str:
+    """A command as Markdown has it, between more backticks than it has itself."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", command)), default=0))
+    return f"{fence}{command}{fence}"
 
 
 def outermost(moved: dict[str, str]) -> dict[str, str]:

@@ -105,6 +105,8 @@ def host(tmp_path: Path) -> Host:
             "server", "--config", "main.py", "--db", "sqlite:////opt/tori/state/a.db"]),
         ("/srv/app/server unix:/run/app.sock http://h/srv/app/x /dev/null", [
             "server", "unix:/opt/tori/state/run/app.sock", "http://h/srv/app/x", "/dev/null"]),
+        ("/srv/app/server '/srv/app/etc/my rules' '--db=/srv/app/my data/a, b.db' '/no such/thing'", [
+            "server", "etc/my rules", "--db=/opt/tori/state/my data/a, b.db", "/no such/thing"]),
         ("/srv/app/server --log /var/log/app/a.log -o/var/lib/app/b", [
             "server", "--log", "/opt/tori/state/log/a.log", "-o/var/lib/app/b"]),
         ("/srv/app/server --fmt 'a%%b' --token abcdefgh x", ["server", "x"]),
@@ -114,6 +116,7 @@ def host(tmp_path: Path) -> Host:
 )  # fmt: skip
 def test_commands(host: Host, command: str, expected: list[str]) -> None:
     host.environment()
+    write(host.root, {"srv/app/etc/my rules": "", "srv/app/my data/a, b.db": ""})
     result = host.unit(f"WorkingDirectory=/srv/app\nEnvironment='A=x y'\nExecStart={command}")
     assert result.command == expected
 
@@ -451,6 +454,14 @@ def test_what_the_service_needs_is_never_left_out(host: Host) -> None:
     result = host.unit("ExecStart=/srv/app/run/serve.log")
     assert result.ignored == {"/mine"}
     assert {subject for _, subject, _ in result.told("ignore-spared")} == {"run"}
+
+
+def test_steps_can_be_copied_whatever_things_are_called(host: Host) -> None:
+    write(host.root, {"srv/app/my `data`/a``b.db": ""})
+    steps = " ".join(host.unit("ExecStart=/srv/app/server").document["steps"])
+    path = f"{host.root}/srv/app/my `data`/a``b.db"
+    assert f"```cp -aT '{path}' '/opt/tori/state/app/my `data`/a``b.db'```" in steps
+    assert "`systemctl stop app.service`" in steps
 
 
 def test_suggestions(host: Host) -> None:
