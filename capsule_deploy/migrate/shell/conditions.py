@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Sequence
+from itertools import takewhile
 
 from capsule_deploy.migrate.places import Places
 from capsule_deploy.migrate.shell.scene import Scene
@@ -12,9 +13,10 @@ from capsule_deploy.migrate.shell.scene import Scene
 
 def holds(texts: Sequence[str], scene: Scene, places: Places) -> bool | None:
     """Whether the condition ``test`` has these words for holds; None when only a run can tell."""
-    if list(texts[:1]) == ["!"]:
-        inner = holds(texts[1:], scene, places)
-        return None if inner is None else not inner
+    negations = sum(1 for _ in takewhile("!".__eq__, texts))
+    if negations:
+        inner = holds(texts[negations:], scene, places)
+        return None if inner is None else inner != bool(negations % 2)
     if len(texts) == 2 and texts[0] in ("-z", "-n"):
         return (texts[1] == "") == (texts[0] == "-z")
     if len(texts) == 3 and texts[1] in ("=", "==", "!="):

@@ -106,6 +106,9 @@ def _variable(text: str, scene: Scene) -> str | None:
 
 
 def _default(text: str, scene: Scene) -> str | None:
+    if len(scene.reading) >= MAX_NESTED:
+        return None
+    scene = replace(scene, reading=(*scene.reading, "${"))
     try:
         tokens = parse(f"x {text}" if text else "x")
     except NotUnderstoodError:

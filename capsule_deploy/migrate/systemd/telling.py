@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from capsule_deploy.migrate.circumstances import account, stop_signal
 from capsule_deploy.migrate.model import Findings, Origin, Walls
@@ -33,16 +34,14 @@ class Teller:
     def tell(self) -> Walls:
         """Tells of each line, but for what says which program runs and with which variables; gives the walls."""
         for key, values in self._unit.values.items():
-            handler = getattr(self, f"_tell_{key.lower()}", None)
+            handler = _HANDLERS.get(key)
             for value, origin in values:
                 if key in _READ_ELSEWHERE:
                     continue
                 if handler is not None:
-                    handler(key, value, origin)
+                    handler(self, key, value, origin)
                 elif self._walls.tell(key, value, origin):
                     pass
-                elif key in _DIRECTORIES or key == "RuntimeDirectory":
-                    self._tell_directory(key, value, origin)
                 elif key in ("Requires", "BindsTo", "Requisite", "PartOf", "Upholds", "RequiresMountsFor"):
                     self._tell(DEPENDENCY, key, origin)
                 elif (fate := fate_of(key)) is not None:
@@ -60,21 +59,21 @@ class Teller:
         tell = {"left": self._findings.left, "changed": self._findings.changed}[state]
         tell(code, key, message, remedy, origin)
 
-    def _tell_user(self, key: str, value: str, origin: Origin) -> None:
+    def _user(self, key: str, value: str, origin: Origin) -> None:
         account(self._findings, self._specifiers.expanded(value, key, origin), origin, subject=key)
 
-    def _tell_group(self, key: str, value: str, origin: Origin) -> None:
+    def _group(self, key: str, value: str, origin: Origin) -> None:
         message = f"It ran in the group {value}; the application's account has a group of its own."
         self._findings.changed("user", key, message, "Give it what that group may read and the service needs.", origin)
 
-    def _tell_dynamicuser(self, key: str, _value: str, origin: Origin) -> None:
+    def _dynamic_user(self, key: str, _value: str, origin: Origin) -> None:
         message = "The application's account is a lasting one, so that its state stays its own."
         self._findings.changed("user", key, message, "", origin)
 
-    def _tell_killsignal(self, key: str, value: str, origin: Origin) -> None:
+    def _kill_signal(self, key: str, value: str, origin: Origin) -> None:
         stop_signal(self._findings, value, origin, subject=key)
 
-    def _tell_type(self, key: str, value: str, origin: Origin) -> None:
+    def _type(self, key: str, value: str, origin: Origin) -> None:
         if value in ("simple", "exec", "idle"):
             self._findings.carried(key, "A capsule's process is the service itself.", origin)
         elif value in ("notify", "notify-reload"):
@@ -90,16 +89,16 @@ class Teller:
         else:
             self._findings.left("service-type", key, f"A capsule's service is not of the type {value}.", "", origin)
 
-    def _tell_remainafterexit(self, key: str, _value: str, origin: Origin) -> None:
+    def _remain_after_exit(self, key: str, _value: str, origin: Origin) -> None:
         self._findings.left("oneshot", key, "A capsule's service is what runs, not what has run.", "", origin)
 
-    def _tell_restart(self, key: str, value: str, origin: Origin) -> None:
+    def _restart(self, key: str, value: str, origin: Origin) -> None:
         message = "The template restarts a process that fails."
         if value == "always":
             message += " One that ends by itself with status 0 is not started again."
         self._findings.changed("restart", key, message, "", origin)
 
-    def _tell_after(self, key: str, value: str, origin: Origin) -> None:
+    def _order(self, key: str, value: str, origin: Origin) -> None:
         others = [
             name for name in value.split() if not name.startswith(("network", "syslog", "basic", "nss-", "time-"))
         ]
@@ -111,9 +110,7 @@ class Teller:
         else:
             self._findings.changed("ordering", key, "The template starts after the network is up.", "", origin)
 
-    _tell_wants = _tell_after
-
-    def _tell_execstartpre(self, key: str, value: str, origin: Origin) -> None:
+    def _before_start(self, key: str, value: str, origin: Origin) -> None:
         if _DATABASE.search(value):
             message = "Nothing runs before a capsule's process; this changes data that outlives the release."
             remedy = (
@@ -126,7 +123,7 @@ class Teller:
             )
         self._findings.left("exec-hook", key, message, remedy, origin)
 
-    def _tell_readwritepaths(self, key: str, value: str, origin: Origin) -> None:
+    def _writable(self, key: str, value: str, origin: Origin) -> None:
         for path in value.split():
             path = path.lstrip("-+")
             inner = self._places.relative(path) if path.startswith("/") else None
@@ -140,9 +137,7 @@ class Teller:
                 "writable-path", key, message, "Move what is there, once, while it is stopped.", origin
             )
 
-    _tell_readwritedirectories = _tell_readwritepaths
-
-    def _tell_directory(self, key: str, value: str, origin: Origin) -> None:
+    def _directory(self, key: str, value: str, origin: Origin) -> None:
         if key == "RuntimeDirectory":
             message = f"/run/{value} was made for it; a capsule's service has its state directory and a private /tmp."
             self._findings.left("runtime-directory", key, message, "Put sockets and the like there.", origin)
@@ -154,3 +149,18 @@ class Teller:
             self._findings.changed(
                 "writable-path", key, message, "Move what is there, once, while it is stopped.", origin
             )
+
+
+_HANDLERS: dict[str, Callable[[Teller, str, str, Origin], None]] = {
+    "User": Teller._user,
+    "Group": Teller._group,
+    "DynamicUser": Teller._dynamic_user,
+    "KillSignal": Teller._kill_signal,
+    "Type": Teller._type,
+    "RemainAfterExit": Teller._remain_after_exit,
+    "Restart": Teller._restart,
+    "ExecStartPre": Teller._before_start,
+    **dict.fromkeys(("After", "Wants"), Teller._order),
+    **dict.fromkeys(("ReadWritePaths", "ReadWriteDirectories"), Teller._writable),
+    **dict.fromkeys((*_DIRECTORIES, "RuntimeDirectory"), Teller._directory),
+}

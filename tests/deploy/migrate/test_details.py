@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -313,6 +314,14 @@ def test_a_wall_is_closed_when_all_processes_lived_behind_it(host: Host) -> None
     assert ("left", "PrivateNetwork", 4) in result.told("sandbox")
 
 
+def test_directives_are_called_as_systemd_calls_them(host: Host) -> None:
+    result = host.unit("ExecStart=/srv/app/server\nDirectory=/x\nuser=root\nkillsignal=SIGHUP\nenvironment=A=1")
+    assert {subject for _, subject, _ in result.told("directive-unknown")} == {
+        "Directory", "user", "killsignal", "environment",
+    }  # fmt: skip
+    assert not result.told("root-user")
+
+
 def test_what_lies_beside_a_unit_is_told(host: Host) -> None:
     write(host.root, {"etc/systemd/system/app.socket": "", "etc/systemd/system/app.timer": ""})
     result = host.unit("ExecStart=/srv/app/server\nType=oneshot\nExecStart=/srv/app/server b")
@@ -397,6 +406,22 @@ def test_scripts_that_call_themselves_come_to_an_end(host: Host, text: str) -> N
 
 
 # supervisor
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A=" + "${A:-" * 3000 + "x" + "}" * 3000 + "\nexec ./server $A",
+        "A=" + "$(" * 3000 + "x" + ")" * 3000 + "\nexec ./server $A",
+        "if [ " + "! " * 100_000 + "-f x ]; then :; fi\nexec ./server",
+        "exec " + "env " * 3000 + "./server",
+        "if true; then " * 3000 + "exec ./server" + "; fi" * 3000,
+    ],
+    ids=range(5),
+)
+def test_no_nesting_is_too_deep(host: Host, text: str) -> None:
+    with contextlib.suppress(NothingError):
+        assert host.script(f"cd /srv/app\n{text}").manifest.entrypoint in ("server", "start.sh")
 
 
 def test_configurations_of_supervisor_that_cannot_be_read_are_told(host: Host) -> None:
