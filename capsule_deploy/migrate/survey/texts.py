@@ -21,6 +21,8 @@ _LITERAL = re.compile(r"""^[rbuf]?(["'])(.{4,})\1[,;]?$""")
 _PLACEHOLDER = re.compile(
     r"\$\{|\{\{|%\(|<.*>|^(?:none|null|true|false|your.*|example.*|\*+|x+)$|os\.environ|getenv|^/", re.IGNORECASE
 )
+_OLD_HOSTS = ("/var/", "/srv/", "/home/", "/opt/", "/run/", "/root/", "/mnt/", "/data/")
+_TAKE_FROM_OUTSIDE = "Take it from an environment variable; what is written belongs to the state directory."
 _BOUND = re.compile(r"""^\s*bind\s*=\s*["'\[]*[^"']*?:([0-9]{2,5})["'\]]""")
 
 
@@ -55,50 +57,57 @@ class Texts:
             hidden = self._secret(path, line, number, told)
             if told and not hidden:
                 self._paths(path, line, origin)
-            if told:
                 self._urls(path, line, origin)
 
     def _secret(self, path: str, line: str, number: int, told: bool) -> bool:
+        """Whether the line sets what is called like a secret, so that nothing of its value may be told."""
         setting = _SETTING.match(line)
         if not setting or not is_secret_name(setting[1].rpartition(".")[2]):
             return False
         said = setting[2].strip().removesuffix(",")
         literal = _LITERAL.match(said)
         value = literal[2] if literal else said.strip("\"'") if path.endswith(_CONFIGURATION) or not told else ""
-        if len(value) < 4 or _PLACEHOLDER.search(value):
+        if len(value) < 4:
             return False
+        hidden = Origin(path, number, f"{setting[1]} = {HIDDEN}")
+        if _PLACEHOLDER.search(value):
+            if told and any(self._is_tied(found, line) for found in absolute_paths(value)) and self._count(path):
+                message = f"{setting[1]} holds a path of the old host; as it is called like a secret, it is not shown."
+                self._findings.left("absolute-path", path, message, _TAKE_FROM_OUTSIDE, hidden)
+            return True
         self._redactor.learn(value)
         if told and self._count(path):
             message = f"{setting[1]} looks like a secret; everybody who has the capsule could read it."
             remedy = "Let the application take it from a file that the host's policy provides, or leave this file out."
-            self._findings.suggested(
-                "secret-in-file", path, message, remedy, Origin(path, number, f"{setting[1]} = {HIDDEN}")
-            )
+            self._findings.suggested("secret-in-file", path, message, remedy, hidden)
         return True
 
     def _paths(self, path: str, line: str, origin: Origin) -> None:
         if line.lstrip().startswith("#!") or "/" not in line:
             return
         for found in dict.fromkeys(absolute_paths(line)):
-            inner = self._places.relative(found)
-            foreign = found.startswith(
-                ("/var/", "/srv/", "/home/", "/opt/", "/run/", "/root/", "/mnt/", "/data/", "/media/")
-            )
-            if found.startswith("/opt/tori/") or (inner is None and not foreign):
-                continue
-            if inner is None and (found.startswith("/media/") or line.lstrip().startswith(("#", ";", "//"))):
+            if not self._is_tied(found, line):
                 continue
             if not self._count(path):
                 return
-            if inner is not None:
+            if self._places.relative(found) is not None:
                 message = f"{shown(found)} is in the old directory; the capsule lies elsewhere, and is read-only."
                 remedy = (
                     "Find it by the program's own place (__file__) or a variable; what is written belongs to the state."
                 )
             else:
                 message = f"{shown(found)} is a path of the old host."
-                remedy = "Take it from an environment variable; what is written belongs to the state directory."
+                remedy = _TAKE_FROM_OUTSIDE
             self._findings.left("absolute-path", path, message, remedy, origin)
+
+    def _is_tied(self, found: str, line: str) -> bool:
+        """Whether a path that stands in a line is one of the old directory, or of what only the old host has."""
+        if found.startswith("/opt/tori/"):
+            return False
+        if self._places.relative(found) is not None:
+            return True
+        comment = line.lstrip().startswith(("#", ";", "//"))
+        return found.startswith(_OLD_HOSTS) and not comment
 
     def _urls(self, path: str, line: str, origin: Origin) -> None:
         if "/" not in line and "bind" not in line:

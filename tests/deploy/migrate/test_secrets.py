@@ -81,6 +81,15 @@ def test_no_output_has_a_secret(tmp_path_factory: pytest.TempPathFactory, secret
         assert not [text for text in strings(migration.document) if secret in text], name
 
 
+def test_a_secret_that_looks_like_a_path_is_not_shown(tmp_path: Path) -> None:
+    write(tmp_path, {"srv/app/server": "#!/bin/awk\n", "app.service": "[Service]\nExecStart=/srv/app/server\n"})
+    write(tmp_path, {"srv/app/conf.py": "API_KEY = '/var/9j4AAQ'\nSSL_KEY = '/etc/x.key'\nLOG = '/var/log/x'\n"})
+    migration = migrate(str(tmp_path / "srv/app"), ["/app.service"], str(tmp_path))
+    assert "9j4AAQ" not in b"".join(migration.files.values()).decode()
+    found = [one["line"] for one in migration.document["findings"] if one["code"] == "absolute-path"]  # type: ignore[attr-defined]
+    assert found == [1, 3]
+
+
 def test_lines_that_are_no_variables_and_hashes_are_not_shown(tmp_path: Path) -> None:
     body = "MIIEvgIBADANBgkqhkiG9w0BAQEF"
     shadow = "root:$y$j9T$abcdefgh$ijklmnopqrst:19000:0:99999:7:::\n"
