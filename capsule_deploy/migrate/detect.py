@@ -96,12 +96,12 @@ def detected(places: Places) -> dict[Kind, list[str]]:
     """
     candidates: dict[Kind, list[str]] = {"systemd": [], "supervisor": [], "cron": [], "script": []}
     unreadable: list[Problem] = []
+    others: list[Problem] = []
     for path in [*_in_tree(places), *_on_host(places)]:
         try:
             text = places.text(path)
         except CapsuleError as error:
-            if path.endswith(".service"):
-                unreadable += error.problems
+            (unreadable if path.endswith(".service") else others).extend(error.problems)
             continue
         kind = kind_of(path, text)
         if kind == "systemd" and not path.endswith(".service"):
@@ -125,7 +125,8 @@ def detected(places: Places) -> dict[Kind, list[str]]:
             message = f"More than one thing starts a service: {names}"
             remedy = "Name with --unit each that belongs to the application: --unit FILE --unit FILE."
             raise refusal("unit-ambiguous", message, remedy)
-    raise AbsentError([Problem("unit-missing", f"Nothing starts a service in {shown(places.directory)}", _REMEDY)])
+    nothing = Problem("unit-missing", f"Nothing starts a service in {shown(places.directory)}", _REMEDY)
+    raise UnreadableError([*others, nothing]) if others else AbsentError([nothing])
 
 
 def _each_once(paths: list[str]) -> list[str]:

@@ -170,6 +170,8 @@ def test_the_same_unit_named_twice_is_one(root: Path, out: Path) -> None:
 def test_nothing_and_too_much_that_starts_a_service(root: Path, out: Path) -> None:
     (root / "srv/app/run.sh").rename(root / "srv/app/other")
     refused(run(root, out), 8, "unit-missing")
+    write(root, {"srv/app/start.sh": b"#!/bin/sh\0"})
+    refused(run(root, out), 4, "file-binary", "unit-missing")
     write(root, {"srv/app/deploy/a.service": UNIT, "srv/app/deploy/b.service": UNIT})
     ran = run(root, out)
     refused(ran, 4, "unit-ambiguous")
