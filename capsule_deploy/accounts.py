@@ -6,19 +6,25 @@ import os
 import subprocess
 
 from capsule_builder.errors import Problem
+from capsule_builder.paths import shown
 from capsule_deploy import durable
 from capsule_deploy.layout import Layout
 from capsule_deploy.systemd import HostError
 from capsule_deploy.unit_text import plain
 from capsule_deploy.units import account
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
 
 def ensure(layout: Layout, app: str) -> None:
     """Makes the application's account and its state's directory, unless they are there.
 
+    When the directory belongs to somebody else (state of an older set-up, or of a backup, in which the account had
+    another number), so does what is in it: all that is its owner's becomes the account's.
+
     Raises:
-        HostError: the account cannot be made.
-        OSError: the directory cannot be.
+        HostError: the account cannot be made, or something else is in the directory's place.
+        OSError: the directory cannot be made, or given away.
     """
     owner = _ids(layout, account(app)) or _make(layout, app)
     place = os.path.join(layout.state, app)
@@ -27,13 +33,25 @@ def ensure(layout: Layout, app: str) -> None:
     except FileExistsError:
         if (os.stat(place).st_uid, os.stat(place).st_gid) == owner:
             return
-    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchown(fd, *owner)
+        fd = os.open(place, _DIRECTORY if layout.root == "/" else _DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError:
+        remedy = "Move it away; the state may lie elsewhere, if that is mounted here."
+        raise HostError([Problem("state-special", f"Not a directory: {shown(place)}", remedy)]) from None
+    try:
+        _hand_over(fd, os.fstat(fd).st_uid, owner)
+        os.fchown(fd, *owner)  # the last of all: as long as it is another's, there is something left to do
         os.fsync(fd)
     finally:
         os.close(fd)
     durable.sync_directory(layout.state)
+
+
+def _hand_over(top: int, former: int, owner: tuple[int, int]) -> None:
+    for _, directories, files, fd in os.fwalk(".", dir_fd=top):
+        for name in (*directories, *files):
+            if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == former:
+                os.chown(name, *owner, dir_fd=fd, follow_symlinks=False)
 
 
 def _make(layout: Layout, app: str) -> tuple[int, int]:
@@ -44,11 +62,20 @@ def _make(layout: Layout, app: str) -> tuple[int, int]:
     command = ["systemd-sysusers", *([] if layout.root == "/" else [f"--root={layout.root}"]), name]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="backslashreplace", timeout=60, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=60,
+            start_new_session=True,  # a Ctrl-C is for us alone
+            check=False,
         )
-        said = " ".join(done.stderr.split())
+        said = shown(" ".join(done.stderr.split()))
     except FileNotFoundError:
         said = "there is no systemd-sysusers"
+    except subprocess.TimeoutExpired:
+        said = "systemd-sysusers does not come to its end"
     owner = _ids(layout, account(app))
     if owner is None:
         message = f"Cannot make the account {account(app)}: {said}"

@@ -90,13 +90,20 @@ def rollback(layout: Layout, app: str, means: Means) -> Change | None:
         return _change_to(layout, find(layout, previous), "rollback", means)
 
 
-def deactivate(layout: Layout, app: str, say: Say = _silent) -> Change | None:
-    """Stops the application, and has no release of it start again; None when none is active."""
+def deactivate(
+    layout: Layout, app: str, say: Say = _silent, before_commit: Callable[[], object] = lambda: None
+) -> Change | None:
+    """Stops the application, and has no release of it start again; None when none is active.
+
+    ``before_commit`` is called when the change can no longer be given up.
+    """
+    _require_systemd(layout)
     with app_lock(layout, app):
         settle_interrupted(layout, app, say)
         old = active(layout, app)
         if old is None:
             return None
+        before_commit()
         before = active(layout, app, "previous")
         change = Change("deactivate", app, None, old, before, REPLACE, journal.SWITCHED, int(time.time()))
         change = journal.write(layout, change, journal.SWITCHED)
@@ -127,16 +134,22 @@ def settle(layout: Layout, app: str, say: Say, gone: str | None = None) -> None:
     if not _live(layout):
         return
     named = active(layout, app)
-    slices = (
-        re.fullmatch(f"tori-{app}-([0-9a-f]{{{SHORT}}}).slice", name) for name in systemd.units(f"tori-{app}-*.slice")
-    )
-    others = {found[1] for found in slices if found} | ({gone[:SHORT]} if gone else set())
+    others = started(layout, app) | ({gone[:SHORT]} if gone else set())
     for short in sorted(others - {named[:SHORT] if named else ""}):
         _stop(app, short)
         say(f"stopped {short}")
     if named and not systemd.state(f"tori@{named[:SHORT]}.service").up:
         systemd.start(f"tori@{named[:SHORT]}.service", wait=False)
         say(f"starting {named[:SHORT]}")
+
+
+def started(layout: Layout, app: str) -> set[str]:
+    """The releases of the application of which systemd has something started, by their short IDs."""
+    slices = (
+        re.fullmatch(f"tori-{app}-([0-9a-f]{{{SHORT}}}).slice", name) for name in systemd.units(f"tori-{app}-*.slice")
+    )
+    # An application may be called as another one is, with a dash and twelve digits: that is its slice, not a release's.
+    return {found[1] for found in slices if found and not os.path.isdir(layout.app(f"{app}-{found[1]}"))}
 
 
 def await_active(layout: Layout, app: str, say: Say) -> None:
@@ -233,9 +246,7 @@ def _kept(layout: Layout, change: Change) -> Iterator[None]:
 
 
 def _prepare(layout: Layout, release: Release, manifest: Manifest, means: Means) -> None:
-    if _live(layout) and not systemd.running():
-        message = "This host is not run by systemd"
-        raise HostError([Problem("systemd-missing", message, "Use --root for the tree of another host.")])
+    _require_systemd(layout)
     means.check(layout, release)
     for place in (layout.units, layout.state):
         if not os.path.isdir(place):
@@ -250,6 +261,12 @@ def _prepare(layout: Layout, release: Release, manifest: Manifest, means: Means)
         systemd.reload()
     _check_exposure(layout, release, means)
     means.say(f"prepared {release.short}")
+
+
+def _require_systemd(layout: Layout) -> None:
+    if _live(layout) and not systemd.running():
+        message = "This host is not run by systemd"
+        raise HostError([Problem("systemd-missing", message, "Use --root for the tree of another host.")])
 
 
 def _check_exposure(layout: Layout, release: Release, means: Means) -> None:
@@ -298,7 +315,9 @@ def _start_all(named: units.Units) -> None:
         for process in named.processes:
             state = systemd.state(process.unit)
             if not state.up:
-                raise UnhealthyError(process.unit, str(state)) from None
+                masked = systemd.show(process.unit, "LoadState")["LoadState"] == "masked"
+                why = f"it is masked; `systemctl unmask {process.unit}` lets it start" if masked else str(state)
+                raise UnhealthyError(process.unit, why) from None
         raise
 
 
@@ -355,6 +374,8 @@ def _switch(layout: Layout, change: Change) -> None:
         durable.write_link(_link(layout, change.app, "active"), f"../../releases/{change.new}")
     if change.old:
         durable.write_link(_link(layout, change.app, "previous"), f"../../releases/{change.old}")
+    elif change.old_previous == change.new:  # what had been deactivated runs again: there is nothing to go back to
+        durable.remove(_link(layout, change.app, "previous"))
 
 
 def _return(layout: Layout, change: Change, means: Means, failed: BaseException) -> None:

@@ -46,6 +46,17 @@ def check_guarded_directory(path: str, what: str) -> None:
         raise _open_to_others(what, path, problem)
 
 
+def check_guarded_place(path: str, what: str) -> None:
+    """Refuses a directory, or what a link leads to, in which others could put something else in the place of a file.
+
+    Raises:
+        CapsuleError: others may write it.
+        FileNotFoundError: it is not there.
+    """
+    if problem := _unguarded(os.stat(path)):
+        raise _open_to_others(what, path, problem)
+
+
 def _unguarded(found: os.stat_result) -> str | None:
     if found.st_uid not in {0, os.geteuid()}:
         return f"belongs to the account {found.st_uid}"

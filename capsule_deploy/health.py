@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.manifest import HealthCheck
-from capsule_deploy import systemd
+from capsule_deploy import ports, systemd, units
 from capsule_deploy.releases import Release
 from capsule_deploy.systemd import HostError
 from capsule_deploy.units import Process, socket_path
@@ -45,7 +45,10 @@ class _Watched:
         """Raises ``UnhealthyError`` when its main process has ended, even if it runs again."""
         state = systemd.state(self.process.unit)
         if not state.up or state.restarts > self.restarts:
-            raise UnhealthyError(self.process.unit, str(state))
+            why = str(state)
+            if state.active == "inactive" and state.result == "success":  # perhaps it works on as another process
+                why += ": it has ended; what a service starts has to be the service, and stay in the foreground"
+            raise UnhealthyError(self.process.unit, why)
 
     def ask(self, release: Release) -> None:
         """Asks once."""
@@ -102,8 +105,13 @@ def check(release: Release, process: Process) -> str:
         return ""
     if asked.http is None:
         return _command(process)
-    where: str | int = asked.port if asked.port is not None else socket_path(release, process.service.name)
-    return http(where, asked.http, asked.timeout)
+    if asked.port is None:
+        return http(socket_path(release, process.service.name), asked.http, asked.timeout)
+    complaint = http(asked.port, asked.http, asked.timeout)
+    group = "" if complaint else systemd.state(units.slice_of(release)).group
+    if group and ports.foreign(asked.port, systemd.processes(group)):
+        return f"somebody else answers at port {asked.port}: another process of this host listens there"
+    return complaint
 
 
 def http(where: str | int, path: str, timeout: float) -> str:

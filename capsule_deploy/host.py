@@ -17,7 +17,8 @@ from capsule_deploy.activate import Say
 from capsule_deploy.layout import Layout
 from capsule_deploy.policy import read_policy
 from capsule_deploy.recover import applications
-from capsule_deploy.releases import active, installed
+from capsule_deploy.releases import ReceiptError, active, survey
+from capsule_deploy.trust import read_keys
 from capsule_deploy.unit_text import quoted
 
 RECOVER = "tori-recover.service"
@@ -34,17 +35,25 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
     ``command`` is where the host finds ``capsdeploy`` itself.
 
     Raises:
-        CapsuleError: it is not to be found.
+        CapsuleError: it is not to be found, something else is in the place of a directory, or what is known of a
+            release cannot be read; the rest has been done.
         OSError: something cannot be made.
     """
     texts = _texts(_command(command))
+    misplaced = [
+        _misplaced(path)
+        for path, _ in _directories(layout)
+        if os.path.lexists(path) and not stat.S_ISDIR(os.lstat(path).st_mode) and path not in _systems(layout)
+    ]
+    if misplaced:
+        raise systemd.HostError(misplaced)
     for path, mode in _directories(layout):
         if not os.path.isdir(path):
             os.makedirs(path, mode=0o755)
             say(f"made {path}")
         found = os.stat(path)
-        if path in (layout.units, layout.sysusers):
-            continue  # which are the system's
+        if path in _systems(layout):
+            continue
         if stat.S_IMODE(found.st_mode) != mode or found.st_uid != os.geteuid():
             os.chown(path, os.geteuid(), os.getegid())
             os.chmod(path, mode)
@@ -55,9 +64,6 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
             durable.write_file(os.path.join(layout.units, name), text.encode())
             changed = True
             say(f"wrote {name}")
-    for release in installed(layout):  # those that were written with an older template
-        accounts.ensure(layout, release.app)
-        changed |= units.write(layout, release)
     wants = os.path.join(layout.units, "multi-user.target.wants")
     if not os.path.lexists(os.path.join(wants, RECOVER)):
         os.makedirs(wants, mode=0o755, exist_ok=True)
@@ -70,8 +76,18 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
             os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
             durable.write_link(link, program)
             say(f"Python {version} is {program}")
+    problems = []
+    releases, unknown = survey(layout)
+    for release in releases:  # those that were written with an older template
+        try:
+            accounts.ensure(layout, release.app)
+            changed |= units.write(layout, release)
+        except CapsuleError as refused:
+            problems += refused.problems
     if changed and layout.root == "/" and systemd.running():
         systemd.reload()
+    if problems or unknown:
+        raise (systemd.HostError if problems else ReceiptError)([*problems, *unknown])
 
 
 def doctor(layout: Layout) -> list[Problem]:
@@ -84,13 +100,11 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
     for path, mode in _directories(layout):
         try:
             found = os.lstat(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             yield Problem("directory-missing", f"There is no {path}", init_remedy)
             continue
         if not stat.S_ISDIR(found.st_mode):
-            yield Problem(
-                "directory-other", f"Not a directory: {path}", "Move it away, and call `capsdeploy host init`."
-            )
+            yield _misplaced(path)
         elif found.st_uid != 0 or found.st_mode & 0o022:
             yield Problem("directory-open", f"Others than root can write to {path}", init_remedy)
         elif path not in (layout.units, layout.sysusers) and stat.S_IMODE(found.st_mode) != mode:
@@ -101,11 +115,7 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
     if len(devices) > 1:
         message = "The releases, objects and staging directories are on different file systems"
         yield Problem("file-systems", message, "Have all of /opt/tori on one.")
-    unsigned = read_policy(layout).unsigned
-    if not unsigned and not any(name.endswith(".pub") for name in _names(layout.trust)):
-        yield Problem(
-            "trust-none", f"There is no public key in {layout.trust}", "Put those that you trust there, as *.pub."
-        )
+    yield from _trust_problems(layout)
     if not _names(layout.path("/opt/tori/python")):
         yield Problem("python-none", "There is no Python for capsules", "Install one, and call `capsdeploy host init`.")
     for version in _names(layout.path("/opt/tori/python")):
@@ -113,6 +123,23 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
         if not os.path.exists(_resolved(layout, link)):
             message = f"The interpreter of {version} is gone: {link}"
             yield Problem("python-gone", message, f"Install Python {version}, and call `capsdeploy host init`.")
+
+
+def _trust_problems(layout: Layout) -> Iterator[Problem]:
+    unsigned = False
+    try:
+        unsigned = read_policy(layout).unsigned
+    except CapsuleError as refused:
+        yield from refused.problems
+    try:
+        keys = read_keys(layout)
+    except CapsuleError as refused:
+        yield from refused.problems
+        return
+    if not unsigned and not keys:
+        yield Problem(
+            "trust-none", f"There is no public key in {layout.trust}", "Put those that you trust there, as *.pub."
+        )
 
 
 def _unit_problems(layout: Layout) -> Iterator[Problem]:
@@ -138,7 +165,9 @@ def _release_problems(layout: Layout) -> Iterator[Problem]:
             if named and not os.path.isdir(layout.release(named)):
                 remedy = "Install that release again, or activate another one."
                 yield Problem("link-dangling", f"{link} of {app} names a release that is not there: {named}", remedy)
-    for release in installed(layout):
+    releases, unknown = survey(layout)
+    yield from unknown
+    for release in releases:
         main = os.path.join(layout.units, f"tori@{release.short}.service.d", units.DROP_IN)
         if not os.path.exists(main):
             message = f"The release {release.short} of {release.app} has no units"
@@ -226,10 +255,21 @@ def _resolved(layout: Layout, path: str) -> str:
     return path
 
 
+def _systems(layout: Layout) -> tuple[str, str]:
+    """Directories that are not ours alone."""
+    return layout.units, layout.sysusers
+
+
+def _misplaced(path: str) -> Problem:
+    return Problem(
+        "directory-other", f"Not a directory: {shown(path)}", "Move it away, and call `capsdeploy host init`."
+    )
+
+
 def _names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -237,5 +277,5 @@ def _read(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None

@@ -31,12 +31,12 @@ from capsule_deploy.locks import locked
 from capsule_deploy.objects import Objects, mode_of, object_key
 from capsule_deploy.policy import Policy, PolicyError, read_policy
 from capsule_deploy.private_copy import PrivateCopy, copy_privately
-from capsule_deploy.releases import RECEIPT_NAME, Receipt, Release, encode_receipt, find, ids
+from capsule_deploy.releases import RECEIPT_NAME, Receipt, ReceiptError, Release, encode_receipt, find, ids
 from capsule_deploy.staging import Workspace
 from capsule_deploy.trees import check_tree, make_tree
 from capsule_deploy.trust import TrustError, read_keys
 from capsule_deploy.unpacking import LISTING, METADATA, SIZES, Child, Source
-from capsule_deploy.verify import require_sound
+from capsule_deploy.verify import damage, require_sound, verify_release
 
 SIGNATURE_NAME = "signature.minisig"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,7 +86,7 @@ def install(
     """Installs the capsule in the file ``path``, whose signature is ``<path>.minisig``.
 
     ``before_commit`` is called when nothing is left to do but to put the release in its place. When the release is
-    there already, nothing is done but ``write_units``.
+    there already, nothing is done but ``write_units``; if its receipts are lost, they are made anew.
 
     Raises:
         TrustError, UnsignedError, SignatureError: it is not signed by whom the host trusts.
@@ -161,9 +161,11 @@ class _Install:
         self._keys = keys
         self._workspace = workspace
         self._progress = progress
+        self._receipt_is_lost = False  # of a release that is there
 
     def run(self, stack: contextlib.ExitStack, before_commit: Callable[[], object]) -> Installed:
         """Does it all."""
+        _require_file(self._path)
         signature, key = read_signature(self._path, self._keys, not self._policy.unsigned)
         copy = self._copy(stack)
         claim = self._verified(signature, key, copy)
@@ -209,9 +211,12 @@ class _Install:
         self._write_receipt(inner, receipt, signature)
         self._make_tree(inner, entries, wanted)
         before_commit()
+        release = Release(receipt, self._layout.release(listing.id))
+        if self._receipt_is_lost:
+            self._put_receipt_back(release)
+            return Installed(release, False, 0, 0, listing.files, held)
         self._commit(listing.id)
         written = sum(sizes[number] for number in wanted)
-        release = Release(receipt, self._layout.release(listing.id))
         return Installed(release, True, written, len(wanted), listing.files - len(wanted), held)
 
     def _copy(self, stack: contextlib.ExitStack) -> PrivateCopy:
@@ -244,7 +249,11 @@ class _Install:
 
     def _there_already(self, capsule_id: str) -> Release | None:
         if capsule_id in (present := ids(self._layout)):
-            release = find(self._layout, capsule_id)
+            try:
+                release = find(self._layout, capsule_id)
+            except ReceiptError:
+                self._receipt_is_lost = True
+                return None
             require_sound(self._layout, release)
             return release
         for other in present:
@@ -388,6 +397,18 @@ class _Install:
                             os.rename(target, source)
                 raise
 
+    def _put_receipt_back(self, release: Release) -> None:
+        """Has a release whose receipts are lost get new ones; then they tell whether it is what it was."""
+        new, place = self._workspace.inner(staging.RECEIPT), self._layout.receipt(release.id)
+        os.unlink(os.path.join(new, STATE_NAME))  # that of the tree that was made to no purpose
+        with undisturbed():
+            if os.path.lexists(place):
+                os.rename(place, self._workspace.inner("lost"))
+            durable.rename_new(new, place)
+        verdict = verify_release(self._layout, release, full=True)
+        if verdict.problems:
+            raise damage(verdict)
+
     def _teller(self, what: str, total: int) -> Callable[[int], None]:
         done = 0
 
@@ -397,6 +418,15 @@ class _Install:
             self._progress(what, done, total)
 
         return tell
+
+
+def _require_file(path: str) -> None:
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CapsuleError([Problem("archive-missing", f"No such file: {shown(path)}", "Name a capsule.")]) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise CapsuleError([Problem("archive-special", f"Not a regular file: {shown(path)}", "Name a capsule.")])
 
 
 def _has(objects: Objects, key: str, digest: str, known: Known) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from capsule_builder.manifest.encoding import decode
 from capsule_builder.manifest.problems import Report, TooManyProblemsError, quoted
 from capsule_builder.manifest.structure import check_structure, child_field, is_set_aside
 from capsule_builder.paths import shown
-from capsule_deploy.guarded import read_guarded
+from capsule_deploy.guarded import check_guarded_place, read_guarded
 from capsule_deploy.layout import Layout
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -60,6 +61,7 @@ def read_policy(layout: Layout) -> Policy:
         OSError: it cannot be read.
     """
     try:
+        check_guarded_place(os.path.dirname(layout.policy), "Directory of keys and policy")
         data = read_guarded(layout.policy, "Policy", _MAX_BYTES)
     except FileNotFoundError:
         return Policy()

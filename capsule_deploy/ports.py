@@ -25,6 +25,29 @@ def listening(pids: Iterable[int]) -> list[int]:
     return sorted({port for port, inode in _sockets() if inode in inodes}) if inodes else []
 
 
+def foreign(port: int, pids: Iterable[int]) -> bool:
+    """Whether a TCP port of the host is held by none of these processes, but by another.
+
+    Of a process that does not let itself be looked at nothing is known, so it may be the one.
+    """
+    inodes = {inode for number, inode in _sockets() if number == port}
+    for pid in pids:
+        try:
+            fds = os.listdir(f"/proc/{pid}/fd")
+        except FileNotFoundError:
+            continue  # it has ended
+        except OSError:
+            return False
+        for fd in fds:
+            try:
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            except OSError:
+                continue
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                return False
+    return bool(inodes)
+
+
 def _sockets() -> Iterable[tuple[int, str]]:
     for protocol, state in _LISTENS.items():
         try:

@@ -40,7 +40,7 @@ def applications(layout: Layout) -> list[str]:
     """The applications of which something is known."""
     try:
         return sorted(entry.name for entry in os.scandir(layout.apps) if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

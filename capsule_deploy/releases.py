@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from capsule_builder.errors import CapsuleError, Problem
 from capsule_builder.manifest import Manifest, load
@@ -15,6 +15,13 @@ from capsule_deploy.layout import SHORT, Layout
 RECEIPT_NAME = "receipt.json"
 _ID = re.compile("[0-9a-f]{64}")
 _PREFIX = re.compile("[0-9a-f]{8,64}")
+_APP = re.compile("[a-z][a-z0-9_-]{0,25}")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "str | None": (str, type(None)),
+}
 
 
 class ReceiptError(CapsuleError):
@@ -87,17 +94,31 @@ def installed(layout: Layout) -> list[Release]:
     """All of them, the oldest first.
 
     Raises:
-        ReceiptError: what is known of one cannot be read.
+        ReceiptError: what is known of some cannot be read.
     """
-    found = [_release(layout, name) for name in ids(layout)]
-    return sorted(found, key=lambda release: (release.receipt.installed, release.id))
+    found, problems = survey(layout)
+    if problems:
+        raise ReceiptError(problems)
+    return found
+
+
+def survey(layout: Layout) -> tuple[list[Release], list[Problem]]:
+    """Those that something is known of, the oldest first; and why nothing is known of the others."""
+    found: list[Release] = []
+    problems: list[Problem] = []
+    for name in ids(layout):
+        try:
+            found.append(_release(layout, name))
+        except ReceiptError as damaged:
+            problems += damaged.problems
+    return sorted(found, key=lambda release: (release.receipt.installed, release.id)), problems
 
 
 def ids(layout: Layout) -> list[str]:
     """The whole IDs of all releases, whatever is known of them."""
     try:
         return sorted(name for name in os.listdir(layout.releases) if _ID.fullmatch(name))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -108,9 +129,10 @@ def find(layout: Layout, prefix: str) -> Release:
         MissingError: there is none, or more than one.
         ReceiptError: what is known of it cannot be read.
     """
+    digits, prefix = prefix, prefix.lower() if prefix.isascii() else prefix
     if not _PREFIX.fullmatch(prefix):
         remedy = "Give eight or more of its hex digits, as `capsdeploy list` prints them."
-        raise MissingError([Problem("release-id", f"Not the ID of a release: {shown(prefix)}", remedy)])
+        raise MissingError([Problem("release-id", f"Not the ID of a release: {shown(digits) or repr(digits)}", remedy)])
     names = [name for name in ids(layout) if name.startswith(prefix)]
     if not names:
         remedy = "See `capsdeploy list`; install it first."
@@ -139,9 +161,15 @@ def _release(layout: Layout, capsule_id: str) -> Release:
     try:
         with open(path, encoding="utf-8") as file:
             receipt = Receipt(**json.load(file))
-        if receipt.id != capsule_id:
+        if receipt.id != capsule_id or not _is_well_formed(receipt):
             raise ValueError
-    except (FileNotFoundError, ValueError, TypeError):
-        remedy = f"Put it back from a backup, or remove {shown(layout.release(capsule_id))} and install it again."
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, RecursionError):
+        remedy = "Install its archive again, which writes the receipt anew; or put it back from a backup."
         raise ReceiptError([Problem("receipt-damaged", f"No receipt of a release: {shown(path)}", remedy)]) from None
     return Release(receipt, layout.release(capsule_id))
+
+
+def _is_well_formed(receipt: Receipt) -> bool:
+    values = [(getattr(receipt, field.name), _TYPES[str(field.type)]) for field in fields(receipt)]
+    kinds = all(isinstance(value, kinds) and not isinstance(value, bool) for value, kinds in values)
+    return kinds and 0 <= receipt.installed < 1 << 33 and _APP.fullmatch(receipt.app) is not None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from capsule_builder.errors import CapsuleError
 from capsule_builder.manifest import Manifest
 from capsule_deploy import journal, systemd, units
+from capsule_deploy.activate import started
 from capsule_deploy.journal import Change
-from capsule_deploy.layout import Layout
+from capsule_deploy.layout import SHORT, Layout
 from capsule_deploy.releases import Release, active, find
 from capsule_deploy.systemd import Limits, State
 
@@ -17,7 +18,8 @@ from capsule_deploy.systemd import Limits, State
 class Status:
     """An application; ``services`` are units with what systemd knows of them, which is None where it is not asked.
 
-    ``damage`` says why the active release's own files cannot tell.
+    ``damage`` says why the active release's own files cannot tell; ``others`` are the short IDs of releases of it that
+    run as well, though they are not active.
     """
 
     app: str
@@ -28,6 +30,7 @@ class Status:
     services: tuple[tuple[str, State | None], ...]
     limits: Limits | None
     damage: str | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def up(self) -> bool:
@@ -42,20 +45,21 @@ def status(layout: Layout, app: str) -> Status:
         CapsuleError: systemd does not answer.
     """
     named, previous = active(layout, app), active(layout, app, "previous")
+    live = layout.root == "/" and systemd.running()
+    others = tuple(sorted(started(layout, app) - {named[:SHORT] if named else ""})) if live else ()
     try:
         change = journal.read(layout, app)
     except CapsuleError as damaged:
-        return Status(app, None, None, previous, None, (), None, damage=str(damaged))
+        return Status(app, None, None, previous, None, (), None, str(damaged), others)
     if named is None:
-        return Status(app, None, None, previous, change, (), None)
+        return Status(app, None, None, previous, change, (), None, None, others)
     try:
         release = find(layout, named)
         manifest = release.manifest()
     except (CapsuleError, OSError) as damaged:
-        return Status(app, None, None, previous, change, (), None, damage=f"{named}: {damaged}")
+        return Status(app, None, None, previous, change, (), None, f"{named}: {damaged}", others)
     found = units.names(release, manifest)
-    live = layout.root == "/" and systemd.running()
     services = tuple((one.unit, systemd.state(one.unit) if live else None) for one in found.processes)
     group = systemd.state(found.slice).group if live else ""
     held = systemd.limits(group) if group else None
-    return Status(app, release, manifest, previous, change, services, held)
+    return Status(app, release, manifest, previous, change, services, held, None, others)

@@ -143,7 +143,10 @@ def units(*patterns: str) -> list[str]:
 def last_lines(unit: str, count: int = 50) -> list[str]:
     """The last lines of a unit in the journal, the oldest first."""
     command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--lines={count}", f"--unit={unit}"]
-    return _run(command, check=False).splitlines()
+    try:
+        return _run(command, check=False).splitlines()
+    except HostError:
+        return []  # it is told what failed, though not with which words
 
 
 def processes(group: str) -> list[int]:
@@ -221,6 +224,7 @@ def _run(command: Sequence[str], *, check: bool) -> str:
             errors="backslashreplace",
             timeout=_LONGEST,
             env=environment,
+            start_new_session=True,  # a Ctrl-C is for us alone, who know what has to be brought to its end
             check=False,
         )
     except FileNotFoundError:

@@ -63,6 +63,11 @@ def socket_path(release: Release, service: str) -> str:
     return f"/run/tori/{release.short}/{service}.sock"
 
 
+def slice_of(release: Release) -> str:
+    """The unit of all processes of a release."""
+    return f"tori-{release.app}-{release.short}.slice"
+
+
 def names(release: Release, manifest: Manifest) -> Units:
     """How the release's units are called."""
     processes: list[Process] = []
@@ -79,7 +84,7 @@ def names(release: Release, manifest: Manifest) -> Units:
                 f"{stem}.check@{release.short}.service" if health and health.command else None,
             )
         )
-    return Units(f"tori-{release.app}-{release.short}.slice", tuple(processes))
+    return Units(slice_of(release), tuple(processes))
 
 
 def render(release: Release, manifest: Manifest) -> dict[str, str]:
@@ -124,7 +129,7 @@ def write(layout: Layout, release: Release) -> bool:
     files = render(release, release.manifest())
     changed = False
     for name in _present(layout, release.id):
-        if name not in files:
+        if name not in files and not os.path.islink(os.path.join(layout.units, name)):  # one leads to /dev/null: a mask
             _remove_file(layout, name)
             changed = True
     for name, text in files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``capsdeploy`` with ``argv`` (default: the process's); gives the exit status."""
     if argv is None:
         argv = sys.argv[1:]
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command listens: there is nothing to undo yet
         gc.disable()  # the process ends with the command; looking for circles takes a tenth of the time, and finds few
     arguments = list(argv)
     command = arguments[0] if arguments else ""
@@ -51,17 +54,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Callable[[Sequence[str]], int] = module.main
         return run(arguments if command in {"pin", "unpin"} else arguments[1:])
     if command in {"--help", "-h", "help"}:
-        print(_help())
-        return 0
+        return _tell(_help())
     if command == "--version":
         from capsule_builder import __version__
 
-        print(f"capsdeploy {__version__}")
-        return 0
+        return _tell(f"capsdeploy {__version__}")
     print(_USAGE, file=sys.stderr)
     what = f"no such command: {command!a}" if command else "a command is missing"
+    if command.startswith("-"):
+        what = f"the command comes first, and then {command!a}"
     print(f"capsdeploy: error: {what}; see capsdeploy --help", file=sys.stderr)
     return 2
+
+
+def _tell(text: str) -> int:
+    from capsule_builder.cli import report
+
+    report.prepare()
+    report.finish()
+    return 0 if report.result(text, done=False) else 1
 
 
 def _help() -> str:

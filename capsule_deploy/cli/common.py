@@ -42,9 +42,16 @@ _STATUS = {
     "HostError": exits.HOST,
     "UnpackError": exits.INTERNAL,
 }
-_STATUS_OF_CODE = {"archive-special": exits.USAGE, "file-special": exits.USAGE, "archive-size": exits.POLICY}
+_STATUS_OF_CODE = {
+    "archive-missing": exits.USAGE,
+    "archive-special": exits.USAGE,
+    "file-special": exits.USAGE,
+    "archive-size": exits.POLICY,
+    "root-outside": exits.HOST,
+}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NO_SUCH_FILE = {errno.ENOENT, errno.EISDIR, errno.ELOOP}
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+_UMASK = 0o022  # services have to reach what is made, and nobody else may write it
 
 
 class Failure:
@@ -65,6 +72,8 @@ class Failure:
             self.status = status_of(error)
         elif isinstance(error, OSError):
             self._system(error)
+        elif isinstance(error, MemoryError):
+            self._system(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
         return self.status != exits.OK
 
     def tell(self, *, as_json: bool) -> int:
@@ -82,13 +91,14 @@ class Failure:
     def _system(self, failed: OSError) -> None:
         reason = failed.strerror or str(failed)
         where = f": {shown(os.fsdecode(failed.filename))}" if failed.filename else ""
-        problem = Problem("system", f"{reason}{where}", "Mend that, and try again; it is safe to repeat.")
+        remedy = "Mend that, and try again; it is safe to repeat."
+        if failed.errno in _FORBIDDEN and os.geteuid() != 0:
+            remedy = "Call it as root."
+        problem = Problem("system", f"{reason}{where}", remedy)
         self.problems.append(problem)
         self.status = exits.INTERNAL
         if failed.errno in _NO_SPACE:
             self.status = exits.SPACE
-        elif failed.errno in _NO_SUCH_FILE:
-            self.status = exits.USAGE
 
 
 def failures() -> Failure:
@@ -123,23 +133,40 @@ def layout_of(arguments: argparse.Namespace) -> Layout:
     """The host that is meant.
 
     Raises:
-        CapsuleError: there is no such directory.
+        CapsuleError: there is no such directory, or a link in it leads to what is this host's own.
     """
     if not os.path.isdir(arguments.root):
         raise CapsuleError(
             [Problem("file-special", f"Not a directory: {shown(arguments.root)}", "Name a host's tree.")]
         )
-    return Layout(arguments.root)
+    if os.path.samefile(arguments.root, "/"):  # by whatever name
+        return Layout()
+    layout = Layout(arguments.root)
+    whole = os.path.join(os.path.realpath(layout.root), "")
+    places = (layout.tori, layout.state, layout.apps, layout.trust, layout.policy, layout.units, layout.sysusers)
+    outside = [place for place in places if not os.path.realpath(place).startswith(whole)]
+    if outside:
+        remedy = "Have links in that tree lead to places in it, as `../srv/tori` does."
+        raise CapsuleError(
+            [Problem("root-outside", f"Leads out of the host's tree: {shown(place)}", remedy) for place in outside]
+        )
+    return layout
 
 
 def run(argv: Sequence[str], made: argparse.ArgumentParser, work: Callable[[argparse.Namespace], int]) -> int:
     """Parses and calls ``work(arguments)``, which gives the exit status; requests to stop end it tidily."""
+    os.umask(_UMASK)
     try:
         report.prepare()
         arguments = made.parse_args(argv)
         return work(arguments)
+    except SystemExit as ended:  # help has been printed, or what was wrong with the arguments
+        if ended.code == exits.OK and not report.result(done=False):
+            return exits.INTERNAL
+        raise
     except report.Stopped as stopped:
-        report.leave(stopped)
+        report.error(Problem("stopped", "Stopped before it was done.", "It is safe to repeat."))
+        os._exit(stopped.code)  # whatever its threads are about
 
 
 class Line:
@@ -159,13 +186,17 @@ class Line:
         self._last = now
         share = f" {100 * done // total}%" if total else ""
         text = f"{what}{share}"
-        self._stream.write("\r" + text.ljust(self._width))
-        self._stream.flush()
+        self._write("\r" + text.ljust(self._width))
         self._width = len(text)
 
     def clear(self) -> None:
         """Takes the line away."""
         if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+            self._write("\r" + " " * self._width + "\r")
             self._width = 0
+
+    def _write(self, text: str) -> None:
+        try:
+            os.write(self._stream.fileno(), text.encode("ascii", "backslashreplace"))  # which keeps nothing for later
+        except OSError:  # the terminal is gone, and the work goes on
+            self._watched = False

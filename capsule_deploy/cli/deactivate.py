@@ -33,7 +33,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with common.failures() as failure:
         layout = common.layout_of(arguments)
         app = the_application(layout, arguments.app)
-        done = deactivate(layout, app, (lambda _line: None) if arguments.json else activating.step)
+        done = deactivate(
+            layout, app, (lambda _line: None) if arguments.json else activating.step, before_commit=report.finish
+        )
     if failure.status:
         return failure.tell(as_json=arguments.json)
     report.finish()

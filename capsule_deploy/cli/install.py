@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
+from capsule_builder.cli.options import some
 from capsule_builder.errors import Problem
 from capsule_builder.paths import shown
 from capsule_deploy import exits
@@ -99,6 +100,6 @@ def _parser() -> argparse.ArgumentParser:
         "Puts the capsule in FILE on the host, once it is known who signed it. It is not started.",
         _EXAMPLES,
     )
-    parser.add_argument("file", metavar="FILE", help="the archive; its signature is FILE.minisig")
+    parser.add_argument("file", metavar="FILE", type=some, help="the archive; its signature is FILE.minisig")
     parser.add_argument("--wait", action="store_true", help="when another command is at work, wait until it has ended")
     return parser

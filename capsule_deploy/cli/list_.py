@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
+from capsule_builder.errors import Problem
 from capsule_deploy import exits
 from capsule_deploy.cli import common
 from capsule_deploy.layout import Layout
 from capsule_deploy.pins import is_pinned
-from capsule_deploy.releases import Release, active, installed
+from capsule_deploy.releases import Release, active, survey
 from capsule_deploy.verify import marked_bad
 
 _EXAMPLES = """\
@@ -28,16 +29,21 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     rows: list[dict[str, object]] = []
+    unknown: list[Problem] = []
     with common.failures() as failure:
         layout = common.layout_of(arguments)
-        rows = [_row(layout, release) for release in installed(layout) if arguments.app in {None, release.app}]
+        releases, unknown = survey(layout)
+        rows = [_row(layout, release) for release in releases if arguments.app in {None, release.app}]
     if failure.status:
         return failure.tell(as_json=arguments.json)
+    report.finish()
+    report.errors(unknown)
     if arguments.json:
-        told = report.result(json.dumps({"releases": rows}))
+        errors = [{"code": one.code, "message": one.message, "remedy": one.remedy} for one in unknown]
+        told = report.result(json.dumps({"releases": rows, "errors": errors}), done=False)
     else:
-        told = report.result(*map(_line, rows)) if rows else report.result("No releases.")
-    return exits.OK if told else exits.INTERNAL
+        told = report.result(*(map(_line, rows) if rows else ["No releases."]), done=False)
+    return exits.INTERNAL if not told else exits.FORMAT if unknown else exits.OK
 
 
 def _row(layout: Layout, release: Release) -> dict[str, object]:

@@ -6,8 +6,11 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from capsule_builder.errors import Problem
+from capsule_builder.paths import shown
 from capsule_deploy.cli import common
-from capsule_deploy.releases import active, find
+from capsule_deploy.releases import MissingError, active, find
+from capsule_deploy.systemd import HostError
 
 _EXAMPLES = """\
   capsdeploy logs c7eb04c6a27c
@@ -18,7 +21,11 @@ _EXAMPLES = """\
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command with ``argv``; gives the exit status, unless journalctl takes its place."""
-    parser = common.parser("logs", "Shows what a release wrote, by the journal of systemd.", _EXAMPLES)
+    what = (
+        "Shows what a release wrote, by the journal of systemd; with --json as `journalctl --output=json` does: one\n"
+    )
+    what += "object a line."
+    parser = common.parser("logs", what, _EXAMPLES)
     parser.add_argument("release", metavar="ID|APP", help="the release, or the application whose active one is meant")
     parser.add_argument("--follow", "-f", action="store_true", help="go on as more is written")
     parser.add_argument("--lines", "-n", metavar="N", type=_number, help="the last N lines only")
@@ -29,13 +36,23 @@ def _run(arguments: argparse.Namespace) -> int:
     with common.failures() as failure:
         layout = common.layout_of(arguments)
         named = active(layout, arguments.release) if _is_app(layout.apps, arguments.release) else None
+        if named is None and _is_app(layout.apps, arguments.release):
+            remedy = "Name a release of it, as `capsdeploy list` prints them."
+            message = f"No release is active: {shown(arguments.release)}"
+            raise MissingError([Problem("active-missing", message, remedy)])
         release = find(layout, named or arguments.release)
         # A field that the units have in each of their lines, whichever service wrote it.
         command = ["journalctl", f"CAPSULE_ID={release.id}", *([] if layout.root == "/" else [f"--root={layout.root}"])]
         command += ["--follow"] if arguments.follow else ["--no-pager"]
         command += [f"--lines={arguments.lines}"] if arguments.lines is not None else []
         command += ["--output=json"] if arguments.json else []
-        os.execvp(command[0], command)  # noqa: S606 (there is no shell)
+        try:
+            os.execvp(command[0], command)  # noqa: S606 (there is no shell)
+        except FileNotFoundError:
+            message = "There is no journalctl on this host"
+            raise HostError(
+                [Problem("systemd-missing", message, "Look into its journal where there is one.")]
+            ) from None
     return failure.tell(as_json=arguments.json)
 
 

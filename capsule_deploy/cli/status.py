@@ -70,6 +70,8 @@ def _lines(one: Status) -> Iterator[str]:
             yield f"   Limits, as the kernel has them: {', '.join(limits) or 'none'}"
     if one.previous:
         yield f"   Before: {one.previous[:SHORT]}"
+    for short in one.others:
+        yield f"   Runs though it is not active: tori@{short}.service (`capsdeploy recover` stops it)"
     if one.interrupted:
         yield f"   {one.interrupted.action} is under way, or was interrupted: {one.interrupted.state}"
 
@@ -85,6 +87,7 @@ def _document(one: Status) -> dict[str, object]:
         "previous": one.previous,
         "interrupted": one.interrupted.state if one.interrupted else None,
         "damage": one.damage,
+        "others": list(one.others),
         "sandbox": {"allow": manifest.sandbox.allow, "deny": manifest.sandbox.deny} if manifest else None,
         "limits": vars(one.limits) if one.limits else None,
         "services": [

@@ -12,7 +12,7 @@ from capsule_deploy import exits
 from capsule_deploy.cli import common
 from capsule_deploy.layout import Layout
 from capsule_deploy.locks import locked
-from capsule_deploy.releases import Release, find, installed
+from capsule_deploy.releases import Release, find, survey
 from capsule_deploy.verify import Verdict, damage, marked_bad, verify_release
 
 _EXAMPLES = """\
@@ -29,10 +29,12 @@ def main(argv: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     verdicts: list[Verdict] = []
     marks: dict[str, list[str]] = {}
+    unknown: list[Problem] = []
     line = common.Line()
     with common.failures() as failure:
         layout = common.layout_of(arguments)
-        for release in _releases(layout, arguments):
+        releases, unknown = survey(layout) if arguments.all else ([find(layout, arguments.release)], [])
+        for release in releases:
             with locked(layout.lock, "the releases of this host", exclusive=False, wait=True):
                 verdicts.append(_verify(layout, release, arguments.full, line))
                 marks[release.id] = marked_bad(layout, release)
@@ -40,23 +42,22 @@ def _run(arguments: argparse.Namespace) -> int:
     if failure.status:
         return failure.tell(as_json=arguments.json)
     report.finish()
+    report.errors(unknown)
     for verdict in verdicts:
         if verdict.problems:
             report.errors(damage(verdict).problems)
         elif marks[verdict.release.id]:
             what = f"Release {verdict.release.short} was found damaged before, and a quick look does not tell"
             report.error(Problem("release-damaged", what, "Look again with --full."))
-    bad = any(verdict.problems or marks[verdict.release.id] for verdict in verdicts)
+    bad = bool(unknown) or any(verdict.problems or marks[verdict.release.id] for verdict in verdicts)
     status = exits.FORMAT if bad else exits.OK
     if arguments.json:
-        told = report.result(json.dumps({"status": status, "releases": [_row(one, marks) for one in verdicts]}))
+        errors = [{"code": one.code, "message": one.message, "remedy": one.remedy} for one in unknown]
+        rows = [_row(one, marks) for one in verdicts]
+        told = report.result(json.dumps({"status": status, "releases": rows, "errors": errors}))
     else:
         told = report.result(*(_line(one) for one in verdicts if not one.problems and not marks[one.release.id]))
     return status if told else status or exits.INTERNAL
-
-
-def _releases(layout: Layout, arguments: argparse.Namespace) -> list[Release]:
-    return installed(layout) if arguments.all else [find(layout, arguments.release)]
 
 
 def _verify(layout: Layout, release: Release, full: bool, line: common.Line) -> Verdict:
