@@ -254,6 +254,10 @@ def _prepare(layout: Layout, release: Release, manifest: Manifest, means: Means)
     if not os.path.exists(os.path.join(layout.units, units.TEMPLATE)):
         message = f"There is no {units.TEMPLATE} on this host"
         raise HostError([Problem("host-init", message, "Call `capsdeploy host init` once.")])
+    if os.path.islink(os.path.join(layout.units, f"tori@{release.short}.service")):
+        message = f"An operator has masked tori@{release.short}.service"
+        remedy = f"If it is to run, say `systemctl unmask tori@{release.short}.service`."
+        raise HostError([Problem("unit-masked", message, remedy)])
     units.write(layout, release)
     accounts.ensure(layout, release.app)
     _check_interpreter(layout, release, manifest)
@@ -315,9 +319,7 @@ def _start_all(named: units.Units) -> None:
         for process in named.processes:
             state = systemd.state(process.unit)
             if not state.up:
-                masked = systemd.show(process.unit, "LoadState")["LoadState"] == "masked"
-                why = f"it is masked; `systemctl unmask {process.unit}` lets it start" if masked else str(state)
-                raise UnhealthyError(process.unit, why) from None
+                raise UnhealthyError(process.unit, str(state)) from None
         raise
 
 

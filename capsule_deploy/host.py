@@ -76,7 +76,7 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
             os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
             durable.write_link(link, program)
             say(f"Python {version} is {program}")
-    problems = []
+    problems: list[Problem] = []
     releases, unknown = survey(layout)
     for release in releases:  # those that were written with an older template
         try:

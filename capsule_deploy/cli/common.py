@@ -144,8 +144,8 @@ def layout_of(arguments: argparse.Namespace) -> Layout:
     layout = Layout(arguments.root)
     whole = os.path.join(os.path.realpath(layout.root), "")
     places = (layout.tori, layout.state, layout.apps, layout.trust, layout.policy, layout.units, layout.sysusers)
-    outside = [place for place in places if not os.path.realpath(place).startswith(whole)]
-    if outside:
+    if outside := [place for place in places if not os.path.realpath(place).startswith(whole)]:
+        outside = [place for place in outside if not place.startswith(os.path.join(outside[0], ""))]
         remedy = "Have links in that tree lead to places in it, as `../srv/tori` does."
         raise CapsuleError(
             [Problem("root-outside", f"Leads out of the host's tree: {shown(place)}", remedy) for place in outside]

@@ -21,10 +21,7 @@ _EXAMPLES = """\
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command with ``argv``; gives the exit status, unless journalctl takes its place."""
-    what = (
-        "Shows what a release wrote, by the journal of systemd; with --json as `journalctl --output=json` does: one\n"
-    )
-    what += "object a line."
+    what = "Shows what a release wrote, by the journal of systemd; with --json one object a line, as journalctl does."
     parser = common.parser("logs", what, _EXAMPLES)
     parser.add_argument("release", metavar="ID|APP", help="the release, or the application whose active one is meant")
     parser.add_argument("--follow", "-f", action="store_true", help="go on as more is written")
