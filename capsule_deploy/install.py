@@ -405,6 +405,9 @@ class _Install:
             if os.path.lexists(place):
                 os.rename(place, self._workspace.inner("lost"))
             durable.rename_new(new, place)
+        staging.remove_tree(
+            self._workspace.inner(staging.TREE)
+        )  # before its files are looked at, which it has links to
         verdict = verify_release(self._layout, release, full=True)
         if verdict.problems:
             raise damage(verdict)

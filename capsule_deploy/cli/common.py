@@ -114,9 +114,18 @@ def status_of(refused: CapsuleError) -> int:
     return _STATUS_OF_CODE.get(refused.problems[0].code, exits.FORMAT)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that notices when nobody can take its help."""
+
+    def print_help(self, file: object = None) -> None:  # noqa: ARG002 (argparse gives none)
+        """Prints it; ends the command when that cannot be done."""
+        if not report.result(self.format_help().rstrip("\n"), done=False):
+            raise SystemExit(exits.INTERNAL)
+
+
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
     """A parser with the options that all commands have; ``examples`` are lines of commands."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog=f"capsdeploy {command}",
         description=description,
         epilog=f"examples:\n{examples}\n{EXIT_STATUS}",
@@ -160,10 +169,6 @@ def run(argv: Sequence[str], made: argparse.ArgumentParser, work: Callable[[argp
         report.prepare()
         arguments = made.parse_args(argv)
         return work(arguments)
-    except SystemExit as ended:  # help has been printed, or what was wrong with the arguments
-        if ended.code == exits.OK and not report.result(done=False):
-            return exits.INTERNAL
-        raise
     except report.Stopped as stopped:
         report.error(Problem("stopped", "Stopped before it was done.", "It is safe to repeat."))
         os._exit(stopped.code)  # whatever its threads are about

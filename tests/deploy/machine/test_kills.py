@@ -105,21 +105,25 @@ def test_recover_mends_what_a_kill_leaves(releases: tuple[Host, str, str], call:
     print(f"{action}: killed at {kills} of its calls of {call}")
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
-@pytest.mark.parametrize("call", ["rename", "symlink", "fsync", "openat"])
+@pytest.mark.parametrize(
+    ("call", "error", "action"),
+    [(call, error, "activate") for call in ("rename", "symlink", "fsync", "openat") for error in ("ENOSPC", "EIO")]
+    + [("rename", "EIO", "rollback"), ("fsync", "ENOSPC", "rollback"), ("write", "ENOSPC", "rollback")],
+)
 def test_a_disk_that_takes_no_more_leaves_one_release_or_the_other(
-    releases: tuple[Host, str, str], call: str, error: str
+    releases: tuple[Host, str, str], call: str, error: str, action: str
 ) -> None:
     """Of ``openat``, those that would make a file: the last ones, since the first are the interpreter's own."""
     host, first, second = releases
-    begin, step = (1, 1 if EVERY else CALLS[call]) if call != "openat" else (last_calls(host, first, second), 1)
+    begin, step = (1, 1 if EVERY else CALLS.get(call, 4)) if call != "openat" else (last_calls(host, first, second), 1)
+    command = ("activate", second, "--watch", "0") if action == "activate" else ("rollback", "demo")
     failures = 0
     for number in range(begin, begin + MOST, step):
         bring_to(host, first, second)
         before = links(host)
         log = "/run/strace.log"
         strace = ("strace", "-qq", "-o", log, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={number}")
-        done = host.run(*strace, "capsdeploy", "activate", second, "--watch", "0", check=False)
+        done = host.run(*strace, "capsdeploy", *command, check=False)
         if "(INJECTED)" not in (host.root / log[1:]).read_text(errors="replace"):
             break
         failures += 1
@@ -150,6 +154,59 @@ def test_a_boot_mends_what_a_power_cut_leaves(releases: tuple[Host, str, str], n
     host.run("sync")
     host.reboot(power_cut=True)
     check(host, {first, second}, before)
+
+
+def test_commands_that_run_at_once_leave_one_release_running(releases: tuple[Host, str, str]) -> None:
+    """Activations of one application, a rollback, a recovery, a collection: each waits, is refused, or has its turn."""
+    host, first, second = releases
+    bring_to(host, first, second)
+    (host.root / "etc/tori/policy.yml").write_text("unsigned: true\nminimum_age: 0s\n")
+    for number in range(3):
+        begun = [
+            f"activate {second} --watch 0", "gc --keep 0 --wait", f"activate {first} --watch 0", "recover",
+            "rollback demo", "gc --keep 0", "status", "verify --all",
+        ]  # fmt: skip
+        lines = [
+            f"(sleep 0.{number}; capsdeploy {words} >/dev/null 2>>/run/said; echo $? >>/run/ended) &" for words in begun
+        ]
+        host.run("bash", "-c", "rm -f /run/ended /run/said\n" + "\n".join(lines) + "\nwait")
+        ended = [int(line) for line in (host.root / "run/ended").read_text().split()]
+        assert len(ended) == len(begun)
+        assert set(ended) <= {0, 7, 9}, (host.root / "run/said").read_text()  # 9: `status`, while one takes over
+        assert "Traceback" not in (host.root / "run/said").read_text()
+        check(host, {first, second}, {"active": "", "previous": ""})
+        assert {entry.name for entry in (host.root / "opt/tori/releases").iterdir()} == {first, second}
+    (host.root / "etc/tori/policy.yml").write_text("unsigned: true\n")
+
+
+INTERRUPT = """\
+import os, signal, subprocess, sys, time
+command = subprocess.Popen(sys.argv[2:], start_new_session=True)
+for pause in sys.argv[1].split():
+    time.sleep(float(pause))
+    try:
+        os.killpg(command.pid, signal.SIGINT)
+    except ProcessLookupError:
+        pass
+sys.exit(command.wait() % 256)
+"""
+
+
+def test_ctrl_c_at_any_moment_leaves_one_release_running(releases: tuple[Host, str, str]) -> None:
+    """A terminal tells every process of the command; and who is impatient presses it again."""
+    host, first, second = releases
+    (host.root / "root/interrupt.py").write_text(INTERRUPT)
+    ended = []
+    for pauses in ("0.7 0.1", "1.0", "1.0 0.2 0.2", "1.2 0.1", "1.4 0.05 0.3", "1.7", "2.0 0.1"):
+        bring_to(host, first, second)
+        command = ("python3", "/root/interrupt.py", pauses, "capsdeploy", "activate", second, "--watch", "0.2")
+        done = host.run(*command, check=False)
+        assert done.returncode in (0, 130), done.stderr
+        assert "Traceback" not in done.stderr
+        assert "does not run again" not in done.stderr
+        ended.append(done.returncode)
+        check(host, {first, second}, {"active": first, "previous": second})  # with no `recover`
+    assert 130 in ended
 
 
 def bring_to(host: Host, first: str, second: str) -> None:

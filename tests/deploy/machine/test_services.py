@@ -408,6 +408,96 @@ def test_activating_the_active_release_again_starts_what_has_stopped(ready: Host
     assert ready.get(URL)["build_sha"] == capsule_id
 
 
+PLAIN = """\
+name: {name}
+version: {version}
+entrypoint: run
+services: [{{name: run, health: {{command: [check], interval: 100ms, successes: 1}}}}]
+"""
+SLEEP = {"run": "#!/bin/sh\nexec sleep 1000\n", "check": "#!/bin/sh\nexit 0\n"}
+
+
+def plain(host: Host, place: Path, name: str, version: str = "1.0.0") -> str:
+    return install(host, {"capsule.yml": PLAIN.format(name=name, version=version), **SLEEP}, place)
+
+
+def test_an_application_whose_name_begins_as_another_with_an_id_is_another(ready: Host, tmp_path: Path) -> None:
+    """The slice of ``one-0123456789ab`` is called as that of a release of ``one`` would be."""
+    longest = "one-0123456789ab-abcdefghi"  # what an account can be called
+    names = ("one-0123456789ab", longest, "one")
+    ids = {name: plain(ready, tmp_path, name) for name in names}
+    for name in names:
+        ready.run("capsdeploy", "activate", ids[name], "--watch", "0")
+    units = [f"tori@{ids[name][:12]}" for name in names]
+    assert ready.run("systemctl", "is-active", *units).stdout.split() == ["active"] * 3
+    ready.run("capsdeploy", "recover")
+    ready.run("capsdeploy", "deactivate", "one")
+    assert ready.run("systemctl", "is-active", *units, check=False).stdout.split() == ["active", "active", "inactive"]
+
+
+def test_what_an_operator_does_with_systemctl(ready: Host, tmp_path: Path) -> None:
+    first, second = (plain(ready, tmp_path, "manual", version) for version in ("1.0.0", "1.0.1"))
+    one, other = f"tori@{first[:12]}.service", f"tori@{second[:12]}.service"
+    ready.run("capsdeploy", "activate", first, "--watch", "0")
+    ready.run("systemctl", "restart", one)
+    assert ready.run("capsdeploy", "status", "manual").returncode == 0
+
+    ready.run("systemctl", "start", other)  # though it is not active
+    status = json.loads(ready.run("capsdeploy", "status", "manual", "--json").stdout)["applications"][0]
+    assert status["others"] == [second[:12]]
+    assert f"Runs though it is not active: {other}" in ready.run("capsdeploy", "status", "manual").stdout
+    ready.run("capsdeploy", "recover")
+    assert ready.run("systemctl", "is-active", one, other, check=False).stdout.split() == ["active", "inactive"]
+
+    ready.run("systemctl", "mask", other)
+    refused = ready.run("capsdeploy", "activate", second, "--json", check=False)
+    assert (refused.returncode, json.loads(refused.stdout)["errors"][0]["code"]) == (10, "unit-masked")
+    ready.run("systemctl", "unmask", other)
+    ready.run("capsdeploy", "activate", second, "--watch", "0")
+
+
+def test_who_else_answers_at_the_port_is_not_the_service(ready: Host, tmp_path: Path) -> None:
+    """A service that waits for its port is not healthy because somebody else is."""
+    manifest = PLAIN.replace("{{command: [check]", "{{http: /, port: 8080, deadline: 1s").format(
+        name="late", version="1.0.0"
+    )
+    capsule_id = install(ready, {"capsule.yml": manifest, **SLEEP}, tmp_path)
+    serve = "import http.server; http.server.test(http.server.SimpleHTTPRequestHandler, port=8080, bind='127.0.0.1')"
+    ready.run("systemd-run", "--unit=foreign", "python3", "-c", serve)
+    ready.run("curl", "-sS", "--retry", "30", "--retry-connrefused", "--retry-delay", "1", URL)
+    try:
+        refused = ready.run("capsdeploy", "activate", capsule_id, "--watch", "0", check=False)
+    finally:
+        ready.run("systemctl", "stop", "foreign")
+    assert refused.returncode == 9
+    assert "somebody else answers at port 8080" in refused.stderr
+
+
+def test_a_service_that_forks_is_told_to_stay(ready: Host, tmp_path: Path) -> None:
+    files = {"capsule.yml": "name: forks\nversion: 1.0.0\nentrypoint: run\n", "run": "#!/bin/sh\nsleep 1000 &\n"}
+    capsule_id = install(ready, files, tmp_path)
+    journalctl = ready.root / "usr/bin/journalctl"
+    journalctl.rename(journalctl.with_name("journalctl.away"))  # what failed is told without its words as well
+    try:
+        refused = ready.run("capsdeploy", "activate", capsule_id, "--watch", "0", check=False)
+        assert refused.returncode == 9
+        assert "stay in the foreground" in refused.stderr
+        assert ready.run("capsdeploy", "logs", capsule_id, check=False).returncode == 10
+    finally:
+        journalctl.with_name("journalctl.away").rename(journalctl)
+    assert ready.run("systemctl", "list-units", "--no-legend", "tori*@*").stdout == ""
+
+
+def test_whoever_is_not_root_is_told_so(ready: Host, tmp_path: Path) -> None:
+    capsule_id = plain(ready, tmp_path, "rooted")
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "capsdeploy")
+    for words in (("pin", capsule_id), ("gc",), ("activate", capsule_id), ("host", "init")):
+        refused = ready.run(*nobody, *words, check=False)
+        assert (refused.returncode, refused.stderr.splitlines()[-1]) == (1, "  Call it as root.")
+    assert ready.run(*nobody, "list").returncode == 0
+    assert ready.run(*nobody, "status").returncode == 0
+
+
 def test_the_logs_of_a_release_are_those_of_all_of_its_services(ready: Host, tmp_path: Path) -> None:
     capsule_id = install(ready, demo("1.9.0"), tmp_path)
     ready.run("capsdeploy", "activate", capsule_id[:8], "--watch", "0")

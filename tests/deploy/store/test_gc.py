@@ -127,8 +127,8 @@ def test_links_out_of_what_goes_are_not_followed(host: Host, releases: list[str]
 
 def test_an_empty_host(host: Host) -> None:
     assert host.json("gc")["releases"] == []
-    assert host.json("list") == {"releases": []}
-    assert host.json("verify", "--all") == {"status": 0, "releases": []}
+    assert host.json("list") == {"releases": [], "errors": []}
+    assert host.json("verify", "--all") == {"status": 0, "releases": [], "errors": []}
 
 
 def test_wrong_usage(host: Host) -> None:

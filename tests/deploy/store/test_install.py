@@ -246,10 +246,11 @@ def test_what_is_no_file(host: Host, secret: SecretKey, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(archive)
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "directory").mkdir()
-    refused(host, tmp_path / "link", 2, "system")
+    refused(host, tmp_path / "link", 2, "archive-special")
     refused(host, tmp_path / "fifo", 2, "archive-special")
     refused(host, tmp_path / "directory", 2, "archive-special")
-    refused(host, tmp_path / "nowhere", 3, "signature-missing")
+    refused(host, tmp_path / "nowhere", 2, "archive-missing")
+    refused(host, archive / "inside", 2, "archive-missing")
 
 
 def test_a_store_that_others_may_write(host: Host, secret: SecretKey, tmp_path: Path) -> None:

@@ -118,6 +118,16 @@ def test_a_policy_that_others_may_write_is_not_believed(host: Host, mode: int) -
         read_policy(Layout(str(host.root)))
 
 
+@pytest.mark.parametrize("command", ["install", "gc"])
+def test_a_policy_that_others_could_replace_is_not_believed(host: Host, tmp_path: Path, command: str) -> None:
+    (host.root / "etc/tori").chmod(0o777)
+    arguments = [tmp_path / "x"] if command == "install" else []
+    assert host.json(command, *arguments, status=5)["errors"][0]["code"] == "host-unguarded"
+    (host.root / "etc/tori/policy.yml").unlink()
+    if command == "install":
+        assert host.json(command, *arguments, status=5)["errors"][0]["code"] == "host-unguarded"
+
+
 def test_keys_are_read_in_the_order_of_their_names(host: Host, secret: SecretKey) -> None:
     other = SecretKey.generate()
     (host.root / "etc/tori/trust/a.pub").write_bytes(other.public_key.format())
@@ -135,6 +145,14 @@ def test_keys_that_others_may_write_or_that_are_none_are_refused_all_at_once(hos
         read_keys(Layout(str(host.root)))
     found = [problem.code for problem in refused.value.problems]
     assert found == ["host-unguarded", "minisign-malformed", "file-special"]
+
+
+def test_a_key_that_is_not_there_does_not_hide_what_else_is_wrong(host: Host, tmp_path: Path) -> None:
+    trust = host.root / "etc/tori/trust"
+    (trust / "a.pub").symlink_to("/nowhere")
+    (trust / "b.pub").write_text("no key\n")
+    errors = host.json("install", tmp_path / "x", status=3)["errors"]
+    assert [error["code"] for error in errors] == ["key-unreadable", "minisign-malformed"]
 
 
 def test_a_directory_of_keys_that_others_may_write_or_that_is_a_link_is_refused(host: Host, tmp_path: Path) -> None:

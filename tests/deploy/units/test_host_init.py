@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from capsule_deploy import host, journal, units
+from capsule_builder.errors import CapsuleError
+from capsule_builder.minisign import SecretKey
+from capsule_deploy import accounts, host, journal, units
 from capsule_deploy.cli.capsdeploy import main
 from capsule_deploy.layout import Layout
 from tests.deploy.laid_out import lay_out
@@ -39,7 +41,7 @@ def init(layout: Layout) -> list[str]:
 
 def ready(layout: Layout) -> Layout:
     init(layout)
-    Path(layout.trust, "release.pub").write_text("RW…\n")
+    Path(layout.trust, "release.pub").write_bytes(SecretKey.generate().public_key.format())
     return layout
 
 
@@ -96,9 +98,37 @@ def interrupt(layout: Layout) -> None:
     journal.write(layout, change, journal.STARTED)
 
 
+def spoil_policy(layout: Layout) -> None:
+    Path(layout.policy).write_text("unsignd: true\n")
+
+
+def spoil_key(layout: Layout) -> None:
+    Path(layout.trust, "release.pub").write_text("RW…\n")
+
+
+def lose_key(layout: Layout) -> None:
+    Path(layout.trust, "other.pub").symlink_to("/nowhere")
+
+
+def lose_receipt(layout: Layout) -> None:
+    release = lay_out(layout, MANIFEST, {"x": "#!/bin/sh\n"})
+    units.write(layout, release)
+    Path(layout.receipt(release.id), "receipt.json").write_text("[" * 10_000)
+
+
+def replace_state(layout: Layout) -> None:
+    Path(layout.state).rmdir()
+    Path(layout.state).write_text("")
+
+
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
+        (spoil_policy, "unknown-key"),
+        (spoil_key, "minisign-malformed"),
+        (lose_key, "key-unreadable"),
+        (lose_receipt, "receipt-damaged"),
+        (replace_state, "directory-other"),
         (open_state, "directory-open"),
         (close_apps, "directory-mode"),
         (lose_python, "python-gone"),
@@ -127,6 +157,89 @@ def test_init_mends_what_the_doctor_says_it_does(layout: Layout, spoil: Callable
     assert "capsdeploy host init" in problem.remedy
     init(layout)
     assert host.doctor(layout) == []
+
+
+def test_the_doctor_tells_of_everything_whatever_stands_in_the_way(layout: Layout) -> None:
+    ready(layout)
+    for spoil in (spoil_policy, lose_key, lose_receipt, disable):
+        spoil(layout)
+    codes = [problem.code for problem in host.doctor(layout)]
+    assert codes == ["unknown-key", "key-unreadable", "recover-disabled", "receipt-damaged"]
+    Path(layout.apps).rmdir()
+    Path(layout.apps).write_text("")  # and where a file is in the place of a directory
+    assert "directory-other" in {problem.code for problem in host.doctor(layout)}
+
+
+def test_init_puts_nothing_in_the_place_of_anything_else(layout: Layout) -> None:
+    Path(layout.path("/opt")).mkdir()
+    Path(layout.tori).symlink_to("srv")
+    Path(layout.tori).parent.joinpath("srv").mkdir()
+    with pytest.raises(CapsuleError) as refused:
+        init(layout)
+    assert [problem.code for problem in refused.value.problems] == ["directory-other"]
+    assert list(Path(layout.tori).iterdir()) == []
+
+
+def test_a_release_that_nobody_knows_does_not_keep_the_host_from_being_ready(layout: Layout) -> None:
+    ready(layout)
+    lose_receipt(layout)
+    forgotten = lay_out(layout, MANIFEST.replace("1.0.0", "1.0.1"), {"x": "#!/bin/sh\n"})
+    disable(layout)
+    with pytest.raises(CapsuleError) as refused:
+        init(layout)
+    assert [problem.code for problem in refused.value.problems] == ["receipt-damaged"]
+    assert [problem.code for problem in host.doctor(layout)] == ["receipt-damaged"]
+    assert Path(layout.units, f"tori@{forgotten.short}.service.d").is_dir()
+
+
+def test_state_of_an_older_account_is_handed_over_with_all_that_was_its_owners(layout: Layout) -> None:
+    """As after a backup has been put back, on a host where the account has another number."""
+    ready(layout)
+    accounts.ensure(layout, "my-app")
+    place = Path(layout.state, "my-app")
+    (place / "inner").mkdir()
+    for name in ("inner/theirs", "others"):
+        (place / name).write_text("")
+    (place / "link").symlink_to("/etc/passwd")
+    account = place.stat().st_uid
+    for path in (place, place / "inner", place / "inner/theirs", place / "link"):
+        os.chown(path, 4321, 4321, follow_symlinks=False)
+    os.chown(place / "others", 4322, 4322)
+    before = os.stat("/etc/passwd").st_uid
+    accounts.ensure(layout, "my-app")
+    owners = {path.name: path.lstat().st_uid for path in (place, *place.rglob("*"))}
+    assert owners == {"my-app": account, "inner": account, "theirs": account, "link": account, "others": 4322}
+    assert os.stat("/etc/passwd").st_uid == before
+
+    shutil.rmtree(place)
+    place.write_text("")
+    with pytest.raises(CapsuleError) as refused:
+        accounts.ensure(layout, "my-app")
+    assert refused.value.problems[0].code == "state-special"
+
+
+def test_a_unit_that_is_masked_stays_so(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    ready(layout)
+    release = lay_out(layout, MANIFEST, {"x": "#!/bin/sh\n"})
+    mask = Path(layout.units, f"tori@{release.short}.service")
+    mask.symlink_to("/dev/null")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("capsule_deploy.cli.activating.require_sound", lambda _layout, _release: None)
+        assert main(["activate", release.short, "--root", layout.root, "--json"]) == 10
+    assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == "unit-masked"
+    init(layout)
+    assert mask.is_symlink()
+
+
+def test_what_is_activated_again_has_nothing_before_it(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a rollback would say that it had gone back, and had not."""
+    monkeypatch.setattr("capsule_deploy.cli.activating.require_sound", lambda _layout, _release: None)
+    ready(layout)
+    release = lay_out(layout, MANIFEST, {"x": "#!/bin/sh\n"})
+    for command in (["activate", release.short], ["deactivate", "my-app"], ["activate", release.short]):
+        assert main([*command, "--root", layout.root]) == 0
+    assert sorted(entry.name for entry in Path(layout.app("my-app")).iterdir()) == ["active", "history", "lock"]
+    assert main(["rollback", "--root", layout.root]) == 8
 
 
 def test_a_release_of_an_image_is_activated_for_its_next_boot(
@@ -165,6 +278,8 @@ def test_a_release_of_an_image_is_activated_for_its_next_boot(
         (["status", "nothing"], 8),
         (["deactivate", "../x"], 2),
         (["logs", "../../etc"], 8),
+        (["logs", "my-app"], 8),
+        (["--root", "/", "list"], 2),
         (["activate"], 2),
         (["doctor"], 10),
     ],

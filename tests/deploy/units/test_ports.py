@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from capsule_deploy.ports import listening
+from capsule_deploy.ports import foreign, listening
 
 
 def test_what_a_process_listens_on_is_seen_and_what_it_is_connected_to_is_not() -> None:
@@ -31,6 +31,18 @@ def test_the_ports_of_others_and_of_the_dead_are_none() -> None:
         assert listening([other.pid]) == []
         other.communicate(b"\n")
         assert listening([other.pid]) == []
+
+
+def test_a_port_is_foreign_when_another_process_holds_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.create_server(("::1", 0), family=socket.AF_INET6) as six:
+        other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        for port in (tcp.getsockname()[1], six.getsockname()[1]):
+            assert not foreign(port, [other.pid, os.getpid()])
+            assert foreign(port, [other.pid])
+            assert foreign(port, [])
+        other.communicate(b"\n")
+        port = tcp.getsockname()[1]
+    assert not foreign(port, [])
 
 
 def test_a_port_of_another_network_is_no_port_of_the_host() -> None:
