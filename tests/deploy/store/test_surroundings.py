@@ -250,7 +250,8 @@ def test_each_command_prints_one_object_for_programs(host: Host, secret: SecretK
         host,
         [
             ("install", second), ("activate", one), ("status",), ("list",), ("verify", one), ("pin", one),
-            ("unpin", one), ("gc",), ("doctor",), ("host", "init"), ("recover",), ("deactivate",), ("rollback",),
+            ("unpin", one), ("gc",), ("doctor",), ("host", "init", "--command", "/x"), ("recover",),
+            ("deactivate",), ("rollback",),
         ],
     )  # fmt: skip
     guide = (Path(__file__).parents[3] / "docs/deploy.md").read_text()
