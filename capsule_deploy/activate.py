@@ -20,7 +20,7 @@ from capsule_deploy import accounts, durable, health, journal, ports, systemd, u
 from capsule_deploy.health import UnhealthyError
 from capsule_deploy.journal import BESIDE, REPLACE, Change
 from capsule_deploy.layout import SHORT, Layout
-from capsule_deploy.locks import locked
+from capsule_deploy.locks import BusyError, locked
 from capsule_deploy.policy import PolicyError
 from capsule_deploy.releases import MissingError, Release, active, find
 from capsule_deploy.systemd import HostError
@@ -206,7 +206,7 @@ def _keep_up(layout: Layout, release: Release, manifest: Manifest, means: Means)
 
 
 def _activate(layout: Layout, release: Release, manifest: Manifest, change: Change, means: Means) -> Change:
-    with _kept(layout, change):
+    with _kept(layout, change, means.say):
         _prepare(layout, release, manifest, means)
         change = journal.write(layout, change, journal.PREPARED)
     if not _live(layout):
@@ -233,7 +233,7 @@ def _activate(layout: Layout, release: Release, manifest: Manifest, change: Chan
 
 
 @contextlib.contextmanager
-def _kept(layout: Layout, change: Change) -> Iterator[None]:
+def _kept(layout: Layout, change: Change, say: Say) -> Iterator[None]:
     """Sees to it that the new release is not collected before the journal names it.
 
     What ran before is not collected anyway: the way back does not have to wait for an install that takes minutes.
@@ -241,7 +241,12 @@ def _kept(layout: Layout, change: Change) -> Iterator[None]:
     if change.new in (change.old, change.old_previous):
         yield
         return
-    with locked(layout.lock, "the store of releases", exclusive=False, wait=True):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(layout.lock, "the store of releases", exclusive=False))
+        except BusyError:
+            say("waiting for an install or a collection to end")
+            stack.enter_context(locked(layout.lock, "the store of releases", exclusive=False, wait=True))
         yield
 
 

@@ -55,6 +55,6 @@ def the_application(layout: Layout, name: str | None) -> str:
         return known[0]
     if name in known:
         return name
-    there = f"There are {', '.join(known)}." if known else "None has been activated."
+    there = f"Name one of these: {', '.join(known)}." if known else "None has been activated."
     message = f"No such application: {shown(name)}" if name else "It is not plain which application is meant"
     raise MissingError([Problem("app-missing", message, there)])

@@ -37,9 +37,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return failure.tell(as_json=arguments.json)
     report.finish()
     if arguments.json:
-        told = report.result(json.dumps({"applications": [_document(one) for one in found]}))
+        told = report.result(json.dumps({"applications": [_document(one) for one in found]}), done=False)
     else:
-        told = report.result(*(line for one in found for line in _lines(one)) if found else ["No applications."])
+        lines = [line for one in found for line in _lines(one)] or ["No applications."]
+        told = report.result(*lines, done=False)
     if not told:
         return exits.INTERNAL
     return exits.OK if all(one.up for one in found) else exits.UNHEALTHY

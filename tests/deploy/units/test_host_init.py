@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,3 +302,15 @@ def test_each_command_has_help_with_examples(command: str, capsys: pytest.Captur
     said = capsys.readouterr().out
     assert f"  capsdeploy {command}" in said
     assert "exit status: 0" in said
+
+
+def test_an_activation_says_what_it_waits_for(layout: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    ready(layout)
+    release = lay_out(layout, MANIFEST, {"x": "#!/bin/sh\n"})
+    holder = subprocess.Popen(["flock", layout.lock, "sh", "-c", "echo held; sleep 1"], stdout=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("capsule_deploy.cli.activating.require_sound", lambda _layout, _release: None)
+        assert main(["activate", release.short, "--root", layout.root]) == 0
+    assert "NOTE: waiting for an install or a collection to end\n" in capfd.readouterr().err
+    holder.communicate()
