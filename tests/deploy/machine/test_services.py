@@ -488,6 +488,45 @@ def test_a_service_that_forks_is_told_to_stay(ready: Host, tmp_path: Path) -> No
     assert ready.run("systemctl", "list-units", "--no-legend", "tori*@*").stdout == ""
 
 
+LOSE_ETC = """\
+cp -a /etc/tori /root/tori
+rm -rf /etc/tori /etc/systemd/system/tori* /etc/systemd/system/*.wants/tori* /etc/sysusers.d/tori*
+sed -i /tori-/d /etc/passwd /etc/group /etc/shadow /etc/gshadow
+systemctl daemon-reload
+"""
+PUT_BACK = """\
+cp -a --no-preserve=links /opt/tori /opt/backup
+systemctl stop 'tori*@*'
+mv /opt/tori /opt/lost && mv /opt/backup /opt/tori && rm -rf /opt/lost
+"""
+
+
+def test_what_is_lost_comes_back_as_the_guide_says(ready: Host, tmp_path: Path) -> None:
+    capsule_id = plain(ready, tmp_path, "lost")
+    unit = f"tori@{capsule_id[:12]}.service"
+    ready.run("capsdeploy", "activate", capsule_id, "--watch", "0")
+    main = ready.show(unit, "MainPID")
+
+    ready.run("bash", "-ec", LOSE_ETC)
+    ready.run("capsdeploy", "host", "init")
+    ready.run("bash", "-ec", "cp -a /root/tori/. /etc/tori/ && rm -r /root/tori")
+    assert ready.show(unit, "MainPID") == main
+    ready.run("systemctl", "restart", unit)
+    ready.run("capsdeploy", "doctor")
+
+    main = ready.show(unit, "MainPID")
+    ready.run("rm", "-r", "/opt/tori/apps/lost")
+    ready.run("capsdeploy", "activate", capsule_id, "--watch", "0")
+    assert ready.show(unit, "MainPID") == main
+
+    ready.run("bash", "-ec", PUT_BACK)
+    ready.run("capsdeploy", "recover")
+    ready.run("capsdeploy", "status", "lost")
+    ready.run("capsdeploy", "verify", capsule_id)
+    ready.run("capsdeploy", "gc")
+    ready.run("capsdeploy", "doctor")
+
+
 def test_whoever_is_not_root_is_told_so(ready: Host, tmp_path: Path) -> None:
     capsule_id = plain(ready, tmp_path, "rooted")
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "capsdeploy")
