@@ -137,7 +137,7 @@ def test_a_disk_that_takes_no_more_leaves_one_release_or_the_other(
 
 
 def writing_calls(host: Host, first: str, second: str) -> list[int]:
-    """The numbers of the command's calls of ``openat`` that would make a file, from the first change of the journal on."""
+    """The numbers of those calls of ``openat`` that would make a file, from the first change of the journal on."""
     bring_to(host, first, second)
     log = host.root / "run/strace.log"
     strace = ("strace", "-qq", "-o", "/run/strace.log", "-e", "trace=openat")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy.cli import common
 from tests.capsbuild.command import Ran
 from tests.deploy.hosts import COMMAND, ENVIRONMENT, Host, capsule, check_invariants, check_tidy, snapshot

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from capsule_builder.errors import CapsuleError
-from capsule_builder.minisign import SecretKey
+from capsule_builder.trust.minisign import SecretKey
 from capsule_deploy import accounts, host, journal, units
 from capsule_deploy.cli.capsdeploy import main
 from capsule_deploy.layout import Layout
