@@ -49,7 +49,7 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
         raise systemd.HostError(misplaced)
     for path, mode in _directories(layout):
         if not os.path.isdir(path):
-            os.makedirs(path, mode=0o755)
+            os.makedirs(path, mode=mode)
             say(f"made {path}")
         found = os.stat(path)
         if path in _systems(layout):
