@@ -172,7 +172,9 @@ class _Install:
         unpacked = self._workspace.directory("unpacked")
         inner = stack.enter_context(_opened(unpacked))
         source = Source(copy.fd, copy.size, self._label, claim is not None, self._policy.max_size)
-        with Child(source, inner) as child:
+        with contextlib.ExitStack() as alive:
+            with undisturbed():  # or whoever asks us to stop just now would leave a child behind
+                child = alive.enter_context(Child(source, inner))
             child.listing()
             listing = self._listing(inner, claim)
             release = self._there_already(listing.id)

@@ -485,7 +485,7 @@ def test_a_service_that_forks_is_told_to_stay(ready: Host, tmp_path: Path) -> No
         assert ready.run("capsdeploy", "logs", capsule_id, check=False).returncode == 10
     finally:
         journalctl.with_name("journalctl.away").rename(journalctl)
-    assert ready.run("systemctl", "list-units", "--no-legend", "tori*@*").stdout == ""
+    assert ready.run("systemctl", "list-units", "--no-legend", f"tori*@{capsule_id[:12]}*").stdout == ""
 
 
 LOSE_ETC = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -188,3 +189,29 @@ def test_what_it_starts_ends_with_it(
     hostile(monkeypatch, host, capsule(tmp_path / "archives", secret), work)
     time.sleep(1.5)
     assert not sign.exists()
+
+
+def test_a_request_to_stop_while_it_is_started_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch, host: Host, secret: SecretKey, tmp_path: Path
+) -> None:
+    """It would write where the parent clears away."""
+    archive = capsule(tmp_path / "archives", secret)
+    fork, started = unpacking.fork_alone, []
+
+    def disturbed() -> tuple[int, bool]:
+        pid, alone = fork()
+        if pid:
+            started.append(pid)
+            os.kill(os.getpid(), signal.SIGINT)
+        return pid, alone
+
+    monkeypatch.setattr(unpacking, "fork_alone", disturbed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            install.install(Layout(str(host.root)), str(archive))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+    check_tidy(host)
