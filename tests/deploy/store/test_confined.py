@@ -202,7 +202,7 @@ def test_a_request_to_stop_while_it_is_started_leaves_no_process(
         pid, alone = fork()
         if pid:
             started.append(pid)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # this thread: a signal to the process may come late to it
         return pid, alone
 
     monkeypatch.setattr(unpacking, "fork_alone", disturbed)
