@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from capsule_builder import contents, metadata
 from capsule_builder.agreement import doubts, missing_entrypoints, named_paths, other_python, unverified
@@ -34,8 +33,7 @@ _SPECIAL_IN_VENV = (b"# symlink\tvenv/", b"# dir\tvenv/")
 _SMALLER = "Make several capsules of it, or leave something out."
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A layer to assemble: its name in the metadata, what to call it in messages, its finished files.
 
     When its fragment is ``spread`` over several files, the one among its files is not looked at.
@@ -52,8 +50,7 @@ class Layer:
         return self.spread or self.files.fragment
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """What the layers' listings say together, before any archive is written.
 
     ``listing`` is the content listing, positioned at its start; ``files`` counts files; ``requirements`` tells whether
@@ -68,8 +65,7 @@ class Merged:
     warnings: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Content of a temporary file, read from its beginning."""
 
     file: BinaryIO

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ReadAt = Callable[[int, int], bytes]
 """``read_at(size, offset)``: at most ``size`` bytes of the file from ``offset``; fewer only at its end."""
@@ -36,8 +36,7 @@ _MAX_STRING = 4096
 _MAX_STRINGS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The head of an ELF file: its shape, its type (``ET_EXEC``, …), its machine, and where its segments are listed."""
 
     wide: bool
@@ -49,8 +48,7 @@ class Header:
     entries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A part as it is loaded: its type (``PT_LOAD``, …), its place in the file and in memory, its size in bytes."""
 
     type: int
@@ -59,8 +57,7 @@ class Segment:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Linkage:
+class Linkage(NamedTuple):
     """What a program or a library asks of the dynamic loader.
 
     ``interpreter`` is that loader itself, None in a library; ``rpath`` and ``runpath`` are None when there are none.

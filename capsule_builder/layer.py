@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from capsule_builder import contents
 from capsule_builder.archive import tar
@@ -26,8 +25,7 @@ Progress = Callable[[int], object]
 """Told of every piece of content that has been read, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerInput:
+class LayerInput(NamedTuple):
     """One layer: its name, what to call it in messages, its entries, the requirements that were verified.
 
     The entries of a wheel come deflated; ``size`` is theirs in bytes, more or less, when nothing but the wheel is read
@@ -37,13 +35,12 @@ class LayerInput:
     name: str
     owner: str
     entries: Iterable[Entry]
-    verified: list[str] = field(default_factory=list)
+    verified: Sequence[str] = ()
     is_wheel: bool = False
     size: int = 0
     about: Callable[[], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class LayerFiles:
     """Where a layer is written: three binary files, each at its beginning.
 
@@ -52,9 +49,12 @@ class LayerFiles:
     ``# verified`` for each requirements file that the Python environment was found to satisfy (its SHA-256).
     """
 
-    fragment: BinaryIO
-    contents: BinaryIO
-    index: BinaryIO
+    __slots__ = ("contents", "fragment", "index")
+
+    def __init__(self, fragment: BinaryIO, contents: BinaryIO, index: BinaryIO) -> None:
+        self.fragment = fragment
+        self.contents = contents
+        self.index = index
 
 
 def write_layer(
@@ -111,8 +111,7 @@ def write_entries(
     return writing.named
 
 
-@dataclass(slots=True)
-class _Note:
+class _Note(NamedTuple):
     """What a member has to say of an entry that ends in it; ``unread`` bytes have not been told of as progress."""
 
     line: Listed

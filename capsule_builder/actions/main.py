@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from capsule_builder import open_files
@@ -198,7 +198,7 @@ def _assemble(arguments: Arguments) -> None:
         for warning in merged.warnings:
             _say(f"WARNING: {warning}")
         archive = stack.enter_context(open(arguments.one("--archive"), "wb"))
-        index = stack.enter_context(tempfile.TemporaryFile())
+        index = stack.enter_context(open_files.temporary(os.path.dirname(arguments.one("--archive")) or "."))
         document = capsule.write_archive(
             archive,
             index,

@@ -40,7 +40,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from capsule_builder.errors import refusal
 
@@ -54,14 +53,14 @@ _FIELDS = {
 _NAMES_NO_FILE = {"binary", "unfit"}  # their first field is for places and messages only
 
 
-@dataclass(slots=True)
 class Arguments:
     """A command line, read: the verb, options by name, layers as they follow ``--layer``, lines of fields."""
 
-    verb: str
-    options: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    layers: list[tuple[str, ...]] = field(default_factory=list)
-    places: list[list[str]] = field(default_factory=list)
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+        self.options: dict[str, list[str]] = defaultdict(list)
+        self.layers: list[tuple[str, ...]] = []
+        self.places: list[list[str]] = []
 
     def one(self, name: str) -> str:
         """The value of an option, the last one if there are several; empty when there is none."""

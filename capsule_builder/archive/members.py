@@ -10,7 +10,6 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain
 from types import TracebackType
@@ -33,7 +32,6 @@ TAIL = HEADER + bytes.fromhex("631805a360148c580000") + struct.pack("<II", zlib.
 """The last member: the two zero blocks that end a tar, the same bytes in every capsule."""
 
 
-@dataclass(slots=True)
 class Member:
     """A finished member: its bytes, in pieces; their number, and that of the bytes they inflate to.
 
@@ -41,11 +39,21 @@ class Member:
     :meth:`MemberWriter.end` said of each that ends in it.
     """
 
-    pieces: Iterable[bytes | bytearray]
-    size: int
-    plain_size: int
-    begun: list[tuple[int, int, str]] = field(default_factory=list)
-    notes: list[Any] = field(default_factory=list)
+    __slots__ = ("begun", "notes", "pieces", "plain_size", "size")
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes | bytearray],
+        size: int,
+        plain_size: int,
+        begun: Iterable[tuple[int, int, str]] = (),
+        notes: Iterable[Any] = (),
+    ) -> None:
+        self.pieces = pieces
+        self.size = size
+        self.plain_size = plain_size
+        self.begun = begun
+        self.notes = notes
 
 
 Task = Callable[[], list[Member]]
@@ -64,13 +72,15 @@ def zeros(size: int, level: int) -> bytes:
     return gzip_member(bytes(size), level)
 
 
-@dataclass(slots=True)
 class _Block:
     """A member in the making: its tar bytes, the entries that begin in it, the notes of those that end in it."""
 
-    plain: bytearray = field(default_factory=bytearray)
-    begun: list[tuple[int, int, str]] = field(default_factory=list)
-    notes: list[Any] = field(default_factory=list)
+    __slots__ = ("begun", "notes", "plain")
+
+    def __init__(self, plain: bytearray | None = None) -> None:
+        self.plain = bytearray() if plain is None else plain
+        self.begun: list[tuple[int, int, str]] = []
+        self.notes: list[Any] = []
 
 
 class MemberWriter:

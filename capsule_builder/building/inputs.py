@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from capsule_builder.agreement import entrypoints, missing_entrypoints
 from capsule_builder.building.found import Found
@@ -25,8 +24,7 @@ APP_LAYER = "app"
 """The name of the layer that holds the manifest and the sources of a capsule itself."""
 
 
-@dataclass(slots=True)
-class Inputs:
+class Inputs(NamedTuple):
     """All that goes into a capsule, checked as far as it can be before it is read.
 
     ``python`` is None when nothing asked for it.
@@ -64,7 +62,7 @@ class Inputs:
         """The layers, in order."""
         executables = Patterns(self.manifest.executables)
         app = self.tree.entries(self.manifest_bytes, executables, self.warnings, leave_out=self.left_out)
-        yield LayerInput(APP_LAYER, self.source.path, app, self.python.gathered.requirements if self.python else [])
+        yield LayerInput(APP_LAYER, self.source.path, app, self.python.gathered.requirements if self.python else ())
         if self.python:
             yield from self.python.layers(executables)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from capsule_builder import capsule, open_files
@@ -17,20 +15,28 @@ from capsule_builder.layer import LayerFiles, Progress
 from capsule_builder.metadata import BuildFacts
 
 
-@dataclass(frozen=True, slots=True)
 class Made:
     """A capsule that needs only to be written; see :class:`~capsule_builder.building.build.Built`.
 
     ``document`` has the bytes of its metadata once that is done.
     """
 
-    inputs: Inputs
-    merged: capsule.Merged
-    layers: list[capsule.Layer]
-    index: BinaryIO
-    level: int
-    jobs: int
-    document: list[bytes] = field(default_factory=list)
+    def __init__(
+        self,
+        inputs: Inputs,
+        merged: capsule.Merged,
+        layers: list[capsule.Layer],
+        index: BinaryIO,
+        level: int,
+        jobs: int,
+    ) -> None:
+        self.inputs = inputs
+        self.merged = merged
+        self.layers = layers
+        self.document: list[bytes] = []
+        self._index = index
+        self._level = level
+        self._jobs = jobs
 
     @property
     def id(self) -> str:
@@ -68,9 +74,16 @@ class Made:
         Raises:
             OSError: it cannot be written.
         """
-        level, manifest = self.level, self.inputs.manifest
         document = capsule.write_archive(
-            out, self.index, self.merged, self.layers, manifest, level=level, jobs=self.jobs, build=build, digest=digest
+            out,
+            self._index,
+            self.merged,
+            self.layers,
+            self.inputs.manifest,
+            level=self._level,
+            jobs=self._jobs,
+            build=build,
+            digest=digest,
         )
         self.document.append(document)
 
@@ -94,7 +107,7 @@ def make(
     """
 
     def temporary() -> BinaryIO:
-        return stack.enter_context(tempfile.TemporaryFile(dir=place))
+        return stack.enter_context(open_files.temporary(place))
 
     open_files.allow(4 * inputs.layer_count)
     works = [Work(layer, LayerFiles(temporary(), temporary(), temporary())) for layer in inputs.layers()]

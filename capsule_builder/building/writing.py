@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capsule_builder.archive.processes import POSSIBLE, Processes, Telling
@@ -23,15 +22,15 @@ if TYPE_CHECKING:
 _WORTH_PROCESSES = 8 << 20  # bytes, in wheels or in a directory, from which on it pays to make processes for them
 
 
-@dataclass(slots=True, eq=False)
 class Work:
     """A layer to be written, and where. Once it is: where its fragment lies in the cache, or what is wrong with it."""
 
-    layer: LayerInput
-    files: LayerFiles
-    spread: CachedFragment | None = None
-    problems: list[Problem] = field(default_factory=list)
-    key: str = ""  # what the cache keeps it under, when that keeps it whole
+    def __init__(self, layer: LayerInput, files: LayerFiles) -> None:
+        self.layer = layer
+        self.files = files
+        self.spread: CachedFragment | None = None
+        self.problems: list[Problem] = []
+        self.key = ""  # what the cache keeps it under, when that keeps it whole
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from capsule_builder.inspection.content import Content, Item
@@ -125,7 +125,14 @@ def _how(before: Item | None, after: Item | None) -> tuple[How, ...]:
 
 def _stated(manifest: Manifest) -> dict[str, Any]:
     """The manifest by the keys of ``capsule.yml``."""
-    stated = asdict(manifest)
+    stated: dict[str, Any] = {
+        **manifest._asdict(),
+        "services": [
+            {**one._asdict(), "health": one.health._asdict() if one.health else None} for one in manifest.services
+        ],
+        "resources": manifest.resources._asdict(),
+        "sandbox": manifest.sandbox._asdict(),
+    }
     stated["dependencies"] = {key: stated.pop(key) for key in ("python", "pip_requirements")}
     return stated
 

@@ -7,8 +7,7 @@ while reading, so hostile input costs no more than honest input of the same size
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from capsule_builder.manifest.problems import START, Position, Report
 from capsule_builder.manifest.syntax_errors import report_syntax_error
@@ -20,8 +19,7 @@ MAX_NODES = 10_000
 """Keys and values in one manifest; real ones have a few dozen."""
 
 
-@dataclass
-class Scalar:
+class Scalar(NamedTuple):
     """A single value. ``plain`` when it stands without quotes, so that YAML may not take it for text."""
 
     text: str
@@ -31,29 +29,28 @@ class Scalar:
     anchor: str | None = None
 
 
-@dataclass
 class Sequence:
     """A list."""
 
-    position: Position
-    tag: str | None = None
-    anchor: str | None = None
-    items: list[Node] = field(default_factory=list)
+    def __init__(self, position: Position, tag: str | None = None, anchor: str | None = None) -> None:
+        self.position = position
+        self.tag = tag
+        self.anchor = anchor
+        self.items: list[Node] = []
 
 
-@dataclass
 class Mapping:
     """Keys with values, in the order of the file, duplicates and all. ``complete`` unless reading stopped inside."""
 
-    position: Position
-    tag: str | None = None
-    anchor: str | None = None
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
-    complete: bool = False
+    def __init__(self, position: Position, tag: str | None = None, anchor: str | None = None) -> None:
+        self.position = position
+        self.tag = tag
+        self.anchor = anchor
+        self.pairs: list[tuple[Node, Node]] = []
+        self.complete = False
 
 
-@dataclass
-class Alias:
+class Alias(NamedTuple):
     """A reference ``*name``; never followed."""
 
     name: str

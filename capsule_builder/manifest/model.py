@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 DEFAULT_INTERVAL = 1.0
 DEFAULT_TIMEOUT = 5.0
@@ -11,8 +11,7 @@ DEFAULT_DEADLINE = 60.0
 DEFAULT_SUCCESSES = 3
 
 
-@dataclass(frozen=True)
-class HealthCheck:
+class HealthCheck(NamedTuple):
     """How to ask one service whether it is ready to serve. Exactly one of ``http`` and ``command`` is given.
 
     ``http`` is a path such as ``/healthz``: healthy is an answer of 2xx. It is asked on the loopback address at
@@ -32,8 +31,7 @@ class HealthCheck:
     successes: int = DEFAULT_SUCCESSES
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(NamedTuple):
     """One process of the application.
 
     ``entrypoint`` is None where the manifest's own is meant; ``env`` holds only what the service adds to or
@@ -43,12 +41,11 @@ class Service:
     name: str
     entrypoint: str | None = None
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     health: HealthCheck | None = None
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(NamedTuple):
     """Limits for the whole release, in systemd's own notation (``systemd.resource-control(5)``); None is no limit."""
 
     cpu_quota: str | None = None
@@ -58,23 +55,21 @@ class Resources:
     io_weight: int | None = None
 
 
-@dataclass(frozen=True)
-class Sandbox:
+class Sandbox(NamedTuple):
     """Where a release's sandbox differs from the usual: looser by each of ``allow``, tighter by each of ``deny``."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A whole, valid ``capsule.yml``. Paths are relative to the capsule's root and ``/``-separated."""
 
     name: str
     version: str
     entrypoint: str
     services: tuple[Service, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = {}
     python: str | None = None
     pip_requirements: str | None = None
     resources: Resources = Resources()

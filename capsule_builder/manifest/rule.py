@@ -8,11 +8,10 @@ together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Complaint:
+class Complaint(NamedTuple):
     """Why a text breaks a rule, and what to write in place of it."""
 
     code: str
@@ -20,8 +19,7 @@ class Complaint:
     remedy: str
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What a text must be. ``example`` obeys the rule; ``complaint`` gives None for every text that does."""
 
     example: str

@@ -78,7 +78,7 @@ class Ingredients:
             alone = part.sha256 and not self.compiler
             about = partial(self._about, part, environment.layout) if alone else None
             size = part.size if alone else 0
-            yield LayerInput(part.name, owner, entries, [], is_wheel=part.sha256 is not None, size=size, about=about)
+            yield LayerInput(part.name, owner, entries, (), is_wheel=part.sha256 is not None, size=size, about=about)
 
     def _about(self, part: Part, layout: Layout) -> str:
         sha256 = part.sha256() if part.sha256 else ""

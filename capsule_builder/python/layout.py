@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from capsule_builder.entries import Bytes, Entry, File, Symlink
 from capsule_builder.errors import refusal
@@ -20,17 +19,13 @@ INSTALLER = b"rules_capsule\n"
 _VERSION = re.compile(r"3\.(0|[1-9][0-9]{0,2})")
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """The layout for one minor version of Python, such as "3.11". Its paths are relative to the environment."""
 
-    python: str
-
-    def __post_init__(self) -> None:
-        if not _VERSION.fullmatch(self.python):
-            raise refusal(
-                "python-version", f"Not a minor version of Python 3: {self.python}", 'Write it like this: "3.11".'
-            )
+    def __init__(self, python: str) -> None:
+        if not _VERSION.fullmatch(python):
+            raise refusal("python-version", f"Not a minor version of Python 3: {python}", 'Write it like this: "3.11".')
+        self.python = python
 
     @property
     def site(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from capsule_builder.entries import Bytes, Directory, Entry, File, Symlink
 from capsule_builder.errors import CapsuleError, Problem
@@ -14,7 +13,6 @@ from capsule_builder.patterns import Patterns
 from capsule_builder.sources.files import open_regular, sha256_of
 
 
-@dataclass(slots=True)
 class FileList:
     """Files on disk and where they go; links and empty directories besides.
 
@@ -22,10 +20,11 @@ class FileList:
     is no matter if the content is the same, and a problem if it is not.
     """
 
-    files: dict[str, str] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    empty: dict[str, None] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+        self.empty: dict[str, None] = {}
+        self.problems: list[Problem] = []
 
     def add_file(self, path: str, file: str) -> None:
         """Puts the file on disk named ``file`` at ``path``."""

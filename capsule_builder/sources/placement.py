@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from capsule_builder.errors import refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """A target's ``package_dir``, its ``strip_prefix`` seen from the repository root, and the workspace's name.
 
     ``strict`` when the user gave the prefix, so that a file outside it is a mistake.

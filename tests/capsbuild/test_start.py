@@ -53,7 +53,7 @@ def test_help_imports_nothing_of_a_build() -> None:
 def test_a_small_build_imports_nothing_of_environments(app: Path, out: Path) -> None:
     found = imported("--no-cache", "--from-dir", app, "--output", out / "app.tar.gz")
     assert found >= OF_BUILDS
-    assert not found & (HEAVY | OF_ENVIRONMENTS | THREADS)
+    assert not found & (HEAVY | OF_ENVIRONMENTS | THREADS | SLOW)
 
 
 def test_a_build_that_is_remembered_reads_no_manifest(app: Path, out: Path, tmp_path: Path) -> None:

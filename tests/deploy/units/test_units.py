@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -95,8 +94,8 @@ def test_no_value_of_a_manifest_adds_a_line(layout: Layout, value: str, argument
     """Not even values that the manifest's own rules would not let through."""
     release = _release(layout)
     manifest = Manifest("a", "1.0.0", "x.py", (Service("w", args=(argument,)),), {"V": value}, python="3.11")
-    odd = dataclasses.replace(manifest, entrypoint=f"{entrypoint}.py")
-    tame = dataclasses.replace(manifest, env={"V": "x"}, services=(Service("w", args=("x",)),))
+    odd = manifest._replace(entrypoint=f"{entrypoint}.py")
+    tame = manifest._replace(env={"V": "x"}, services=(Service("w", args=("x",)),))
     for hostile in (manifest, odd):
         try:
             files = units.render(release, hostile)
@@ -116,7 +115,7 @@ def test_no_limit_adds_a_line(layout: Layout, field: str, value: str) -> None:
 
 @pytest.mark.parametrize("change", [{"version": "1\nUser=root"}, {"name": "b"}])
 def test_no_name_adds_a_line(layout: Layout, change: dict[str, str]) -> None:
-    manifest = dataclasses.replace(Manifest("a", "1.0.0", "x.py", python="3.11"), **change)
+    manifest = Manifest("a", "1.0.0", "x.py", python="3.11")._replace(**change)
     with pytest.raises(CapsuleError):
         units.render(_release(layout), manifest)
 
@@ -187,9 +186,7 @@ def test_a_program_that_cannot_be_started_is_refused(layout: Layout) -> None:
 
 
 def test_the_sandbox_is_as_declared(layout: Layout, release: Release) -> None:
-    manifest = dataclasses.replace(
-        load(MANIFEST.encode(), "c")[0], sandbox=Sandbox(allow=("netlink", "gpu"), deny=("jit",))
-    )
+    manifest = load(MANIFEST.encode(), "c")[0]._replace(sandbox=Sandbox(allow=("netlink", "gpu"), deny=("jit",)))
     text = units.render(release, manifest)[f"tori@{release.short}.service.d/50-capsule.conf"]
     assert "# sandbox.allow: gpu, netlink\n" in text
     assert "PrivateDevices=no\n" in text
