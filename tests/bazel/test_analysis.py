@@ -1,4 +1,7 @@
-"""Many capsules that share one environment: its wheels are packed once, and analysis takes time by their number."""
+"""Many capsules that share one environment: its wheels are packed once.
+
+That analysis takes time by their number, and no more, is in benchmarks/cases/analysis.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bazel.harness import Bazel, analysis_seconds
+from tests.bazel.harness import Bazel
 from tests.bazel.many import write_capsules, write_environment
 from tests.bazel.wheels import wheel
 
@@ -40,13 +43,3 @@ def test_what_capsules_share_is_packed_once_for_all(many: Bazel, count: int) -> 
         "CapsuleProvenance": count,
         "CapsuleSbom": count,
     }
-
-
-@pytest.mark.timeout(600)
-def test_the_time_of_analysis_grows_as_the_number_of_capsules(many: Bazel) -> None:
-    def least(count: int) -> float:
-        times = [analysis_seconds(many, f"//many/{count}:all", f"{count}_{turn}") for turn in range(5)]
-        return min(times[1:])  # the first one loads
-
-    few, lots = least(FEW), least(MANY)
-    assert lots < few * 1.5 * MANY / FEW, (few, lots)  # were it quadratic, nine times as long

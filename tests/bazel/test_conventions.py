@@ -92,6 +92,21 @@ def test_the_module_has_the_version_of_the_python_package() -> None:
     assert re.findall(r'version = "([^"]+)"', text) == [capsule_builder.__version__]
 
 
+def test_analysis_flattens_nothing_that_is_transitive() -> None:
+    """A depset made into a list in each of a thousand targets would have analysis grow by the square."""
+    found = {
+        (file.name, name)
+        for file in STARLARK
+        for line in file.read_text().splitlines()
+        for name in re.findall(r"(\S+)\.to_list\(\)", line)
+    }
+    assert found == {
+        ("layer.bzl", "target[DefaultInfo].files"),  # of what is renamed, to see that it is one file
+        ("runfiles.bzl", "runfiles.symlinks"),  # those that somebody declared by hand
+        ("runfiles.bzl", "runfiles.root_symlinks"),
+    }
+
+
 def test_the_stand_ins_for_debian_are_known_to_nothing_else() -> None:
     assert not [
         file
