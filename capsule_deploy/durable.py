@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ def write_file(path: str, data: bytes, mode: int = 0o644) -> None:
     try:
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)  # for as long as somebody writes it
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
@@ -66,6 +68,15 @@ def remove(path: str) -> None:
 def is_partial(name: str) -> bool:
     """Whether a file of this name was being written when somebody was killed, if nobody is at work."""
     return _PARTIAL.fullmatch(name) is not None
+
+
+def remove_partial(path: str) -> None:
+    """Removes a file that was being written when somebody was killed, unless somebody is writing it now."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError), contextlib.ExitStack() as stack:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
 
 
 def rename_new(source: str, target: str) -> None:

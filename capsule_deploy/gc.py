@@ -6,14 +6,14 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capsule_builder.archive.listing_reader import Listing
 from capsule_builder.contents import Listed
 from capsule_builder.errors import CapsuleError
 from capsule_builder.paths import CONTENTS_NAME
-from capsule_deploy import durable, staging
+from capsule_deploy import durable, staging, units
 from capsule_deploy.known import STATE_NAME, Known, encode_states, state_of
 from capsule_deploy.layout import Layout
 from capsule_deploy.live import live
@@ -27,9 +27,6 @@ from capsule_deploy.trees import check_tree
 
 _ID = re.compile("[0-9a-f]{64}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-RemoveUnits = Callable[[Layout, str], object]
-"""Removes what systemd knows of the release with an ID; safe to repeat."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,6 @@ def collect(
     *,
     keep: int | None = None,
     dry_run: bool = False,
-    remove_units: RemoveUnits | None = None,
     wait: bool = False,
 ) -> Collected:
     """Removes the releases that nothing needs; ``keep`` is how many of each application stay (default: the policy's).
@@ -73,12 +69,13 @@ def collect(
             return Collected(judged, 0, 0)
         if os.path.isdir(layout.staging):
             staging.sweep(layout)
+        units.sweep(layout)
         victims = [one.release for one in judged if not one.reasons]
         cleared = []
         if victims:
             kept = [one.release for one in judged if one.reasons]
             before = [_states(layout, release) for release in kept]
-            cleared = [_remove(layout, release, remove_units) for release in victims]
+            cleared = [_remove(layout, release) for release in victims]
             for release, states in zip(kept, before, strict=True):
                 _remember(layout, release, states)
         with Objects(layout) as objects:
@@ -120,10 +117,9 @@ def _in_transaction(layout: Layout, app: str) -> set[str]:
         return set()
 
 
-def _remove(layout: Layout, release: Release, remove_units: RemoveUnits | None) -> Cleared:
+def _remove(layout: Layout, release: Release) -> Cleared:
     """Moves a release aside, which is one step, and then takes it apart."""
-    if remove_units:
-        remove_units(layout, release.id)
+    units.remove(layout, release.id)
     with Workspace(layout) as workspace:
         os.rename(release.path, workspace.inner(staging.TREE))
         durable.sync_directory(layout.releases)

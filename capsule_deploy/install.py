@@ -23,7 +23,7 @@ from capsule_builder.paths import CONTENTS_NAME, MANIFEST_NAME, METADATA_NAME, s
 from capsule_builder.signals import undisturbed
 from capsule_builder.trust.minisign import Claim, PublicKey, Signature, key_id_text, verify_prehashed
 from capsule_builder.trust.verify import read_signature
-from capsule_deploy import durable, staging
+from capsule_deploy import durable, staging, units
 from capsule_deploy.at_once import for_all
 from capsule_deploy.known import STATE_NAME, Known, encode_states, state_of
 from capsule_deploy.layout import SHORT, Layout
@@ -55,9 +55,6 @@ class HostError(CapsuleError):
 Progress = Callable[[str, int, int], object]
 """Told what is going on, how many bytes of it are done, and of how many."""
 
-WriteUnits = Callable[[Layout, Release], object]
-"""Writes what systemd needs to know of a release that is installed; safe to repeat."""
-
 
 @dataclass(frozen=True)
 class Installed:
@@ -80,13 +77,12 @@ def install(
     *,
     progress: Progress = lambda _what, _done, _of: None,
     before_commit: Callable[[], object] = lambda: None,
-    write_units: WriteUnits | None = None,
     wait: bool = False,
 ) -> Installed:
     """Installs the capsule in the file ``path``, whose signature is ``<path>.minisig``.
 
     ``before_commit`` is called when nothing is left to do but to put the release in its place. When the release is
-    there already, nothing is done but ``write_units``; if its receipts are lost, they are made anew.
+    there already, only its units are written; if its receipts are lost, they are made anew.
 
     Raises:
         TrustError, UnsignedError, SignatureError: it is not signed by whom the host trusts.
@@ -105,12 +101,12 @@ def install(
     make_directories(layout)
     with locked(layout.lock, "the releases of this host", wait=wait):
         staging.sweep(layout)
+        units.sweep(layout)
         with contextlib.ExitStack() as stack:
             with undisturbed():
                 workspace = stack.enter_context(Workspace(layout))
             made = _Install(layout, path, policy, keys, workspace, progress).run(stack, before_commit)
-        if write_units:
-            write_units(layout, made.release)
+        units.write(layout, made.release)
     return made
 
 

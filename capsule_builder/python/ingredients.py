@@ -82,7 +82,7 @@ class Ingredients:
 
     def _about(self, part: Part, layout: Layout) -> str:
         sha256 = part.sha256() if part.sha256 else ""
-        return repr((sha256, part.package.label, layout, self.manifest.executables))
+        return repr((sha256, part.package.label, layout.python, self.manifest.executables))
 
 
 def read_ingredients(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 from collections.abc import Sequence
 
 from capsule_builder.cli import report
 from capsule_deploy import exits
 from capsule_deploy.cli import common
-from capsule_deploy.gc import Collected, Judged, RemoveUnits, collect
+from capsule_deploy.gc import Collected, Judged, collect
 
 _EXAMPLES = """\
   capsdeploy gc --dry-run
@@ -30,7 +29,6 @@ def _run(arguments: argparse.Namespace) -> int:
             common.layout_of(arguments),
             keep=arguments.keep,
             dry_run=arguments.dry_run,
-            remove_units=_units(),
             wait=arguments.wait,
         )
     if collected is None:
@@ -38,15 +36,6 @@ def _run(arguments: argparse.Namespace) -> int:
     report.finish()
     text = [json.dumps(_document(collected, arguments))] if arguments.json else _lines(collected, arguments)
     return exits.OK if report.result(*text) else exits.INTERNAL
-
-
-def _units() -> RemoveUnits | None:
-    try:
-        units = importlib.import_module("capsule_deploy.units")
-    except ModuleNotFoundError:
-        return None
-    remove: RemoveUnits = units.remove
-    return remove
 
 
 def _lines(collected: Collected, arguments: argparse.Namespace) -> list[str]:

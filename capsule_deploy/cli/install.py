@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from capsule_builder.errors import Problem
 from capsule_builder.paths import shown
 from capsule_deploy import exits
 from capsule_deploy.cli import common
-from capsule_deploy.install import Installed, WriteUnits, install
+from capsule_deploy.install import Installed, install
 
 _EXAMPLES = """\
   capsdeploy install capsule-alan-c7eb04c6a27c.tar.gz
@@ -35,7 +34,6 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.file,
             progress=line,
             before_commit=report.finish,
-            write_units=_units(),
             wait=arguments.wait,
         )
     line.clear()
@@ -47,16 +45,6 @@ def _run(arguments: argparse.Namespace) -> int:
         report.warning(Problem("unsigned", f"Not signed: {shown(arguments.file)}", "The host's policy takes it so."))
     told = report.result(json.dumps(_document(made))) if arguments.json else report.result(*_lines(made))
     return exits.OK if told else exits.INTERNAL
-
-
-def _units() -> WriteUnits | None:
-    """What writes the units of a release, once it is part of this package."""
-    try:
-        units = importlib.import_module("capsule_deploy.units")
-    except ModuleNotFoundError:
-        return None
-    write: WriteUnits = units.write
-    return write
 
 
 def _lines(made: Installed) -> list[str]:

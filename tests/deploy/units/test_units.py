@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -191,3 +192,31 @@ def test_the_sandbox_is_as_declared(layout: Layout, release: Release) -> None:
     assert "# sandbox.allow: gpu, netlink\n" in text
     assert "PrivateDevices=no\n" in text
     assert "MemoryDenyWriteExecute=yes\n" in text
+
+
+def test_what_killed_commands_left_among_the_units_is_swept(layout: Layout, release: Release) -> None:
+    place = Path(layout.units)
+    units.write(layout, release)
+    (place / f"tori@{release.short}.service.d/mine.conf").write_text("[Service]\n")
+    sound = sorted(place.rglob("*"))
+    half = ".tori-a-0123456789ab.slice.0123456789abcdef.partial"
+    for left in (place / half, place / f"tori@{release.short}.service.d/.50-capsule.conf.0123456789abcdef.partial"):
+        left.write_text("[Sli")
+    (place / "tori@0123456789ab.service.d").mkdir()
+    units.sweep(layout)
+    assert sorted(place.rglob("*")) == sound
+
+
+def test_what_is_being_written_and_what_others_put_there_is_not_swept(layout: Layout) -> None:
+    place = Path(layout.units)
+    other = place / "tori@0123456789ab.service.d"
+    other.mkdir()
+    (other / "mine.conf").write_text("[Service]\n")
+    (place / ".other.0123456789abcdef.partial").write_text("")
+    (place / "link.d").mkdir()
+    (place / "tori@ba9876543210.service.d").symlink_to("link.d")
+    with open(place / ".tori-a-0123456789ab.slice.0123456789abcdef.partial", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        there = sorted(place.rglob("*"))
+        units.sweep(layout)
+        assert sorted(place.rglob("*")) == there
