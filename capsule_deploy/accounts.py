@@ -7,7 +7,7 @@ import subprocess
 
 from capsule_builder.errors import Problem
 from capsule_builder.paths import shown
-from capsule_deploy import durable
+from capsule_deploy import durable, systemd
 from capsule_deploy.layout import Layout
 from capsule_deploy.systemd import HostError
 from capsule_deploy.unit_text import plain
@@ -61,17 +61,7 @@ def _make(layout: Layout, app: str) -> tuple[int, int]:
     durable.write_file(os.path.join(layout.sysusers, name), line.encode())
     command = ["systemd-sysusers", *([] if layout.root == "/" else [f"--root={layout.root}"]), name]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=60,
-            start_new_session=True,  # a Ctrl-C is for us alone
-            check=False,
-        )
-        said = shown(" ".join(done.stderr.split()))
+        said = shown(" ".join(systemd.ran(command, timeout=60).stderr.split()))
     except FileNotFoundError:
         said = "there is no systemd-sysusers"
     except subprocess.TimeoutExpired:

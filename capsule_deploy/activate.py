@@ -289,14 +289,9 @@ def _check_exposure(layout: Layout, release: Release, means: Means) -> None:
 def _check_interpreter(layout: Layout, release: Release, manifest: Manifest) -> None:
     """The one thing that a release may need of a host is Python, at its place of the contract."""
     link = os.path.join(release.path, "venv/bin/python")
-    for _ in range(40):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            break
-        link = layout.path(target) if os.path.isabs(target) else os.path.join(os.path.dirname(link), target)
-    if os.path.lexists(os.path.join(release.path, "venv/bin/python")) and not os.path.exists(link):
-        message = f"There is no Python {manifest.python or ''} for {release.app}: {link}".replace("  ", " ")
+    program = layout.resolved(link)
+    if os.path.lexists(link) and not os.path.exists(program):
+        message = f"There is no Python {manifest.python or ''} for {release.app}: {program}".replace("  ", " ")
         raise HostError([Problem("python-missing", message, "Install it, and call `capsdeploy host init`.")])
 
 

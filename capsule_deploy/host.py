@@ -72,7 +72,7 @@ def init(layout: Layout, command: str | None, say: Say) -> None:
         say(f"enabled {RECOVER}")
     for version, program in _interpreters(layout):
         link = layout.path(f"/opt/tori/python/{version}/bin/python{version}")
-        if not os.path.exists(_resolved(layout, link)):
+        if not os.path.exists(layout.resolved(link)):
             os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
             durable.write_link(link, program)
             say(f"Python {version} is {program}")
@@ -120,7 +120,7 @@ def _layout_problems(layout: Layout) -> Iterator[Problem]:
         yield Problem("python-none", "There is no Python for capsules", "Install one, and call `capsdeploy host init`.")
     for version in _names(layout.path("/opt/tori/python")):
         link = layout.path(f"/opt/tori/python/{version}/bin/python{version}")
-        if not os.path.exists(_resolved(layout, link)):
+        if not os.path.exists(layout.resolved(link)):
             message = f"The interpreter of {version} is gone: {link}"
             yield Problem("python-gone", message, f"Install Python {version}, and call `capsdeploy host init`.")
 
@@ -151,7 +151,7 @@ def _unit_problems(layout: Layout) -> Iterator[Problem]:
     if template is not None and template != units.template():
         yield Problem("unit-other", f"{units.TEMPLATE} is not this version's", "Call `capsdeploy host init`.")
     command = re.search(r'^ExecStart="([^"]+)"', recover or "", re.MULTILINE)
-    if command and not os.access(_resolved(layout, layout.path(command[1])), os.X_OK):
+    if command and not os.access(layout.resolved(layout.path(command[1])), os.X_OK):
         message = f"{RECOVER} calls {shown(command[1])}, which is not there"
         yield Problem("command-gone", message, "Call `capsdeploy host init --command` with its place.")
     if not os.path.lexists(os.path.join(layout.units, "multi-user.target.wants", RECOVER)):
@@ -229,7 +229,7 @@ def _interpreters(layout: Layout) -> Iterator[tuple[str, str]]:
     for version in PYTHONS:
         for place in _PLACES:
             program = f"{place.format(version)}/python{version}"
-            if os.path.exists(_resolved(layout, layout.path(program))) and _runs(layout, program, version):
+            if os.path.exists(layout.resolved(layout.path(program))) and _runs(layout, program, version):
                 yield version, program
                 break
 
@@ -242,17 +242,6 @@ def _runs(layout: Layout, program: str, version: str) -> bool:
         return subprocess.run(probe, capture_output=True, text=True, timeout=30, check=False).stdout.strip() == version
     except (OSError, subprocess.TimeoutExpired):
         return False
-
-
-def _resolved(layout: Layout, path: str) -> str:
-    """Where a path of the host's tree leads, with absolute links taken in that tree."""
-    for _ in range(40):
-        try:
-            target = os.readlink(path)
-        except OSError:
-            break
-        path = layout.path(target) if os.path.isabs(target) else os.path.join(os.path.dirname(path), target)
-    return path
 
 
 def _systems(layout: Layout) -> tuple[str, str]:

@@ -89,3 +89,13 @@ class Layout:
     def receipt(self, capsule_id: str) -> str:
         """Where its receipts lie."""
         return os.path.join(self.receipts, capsule_id)
+
+    def resolved(self, path: str) -> str:
+        """Where the last part of a path leads, with absolute links taken in the host's tree."""
+        for _ in range(40):
+            try:
+                target = os.readlink(path)
+            except OSError:
+                break
+            path = self.path(target) if os.path.isabs(target) else os.path.join(os.path.dirname(path), target)
+        return path

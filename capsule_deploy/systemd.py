@@ -213,20 +213,29 @@ def _systemctl(*words: str, check: bool = True) -> str:
     return _run(["systemctl", "--no-pager", "--no-ask-password", *words], check=check)
 
 
+def ran(command: Sequence[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Runs one of systemd's programs for at most ``timeout`` seconds.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        subprocess.TimeoutExpired: it does not come to its end.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=timeout,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
+        start_new_session=True,  # a Ctrl-C is for us alone, who know what has to be brought to its end
+        check=False,
+    )
+
+
 def _run(command: Sequence[str], *, check: bool) -> str:
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=_LONGEST,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C is for us alone, who know what has to be brought to its end
-            check=False,
-        )
+        done = ran(command, timeout=_LONGEST)
     except FileNotFoundError:
         message = f"There is no {command[0]} on this host"
         raise HostError([Problem("systemd-missing", message, "Capsules need a host that systemd runs.")]) from None
